@@ -1,0 +1,159 @@
+"""Binary records of commands and events. The tables below are for ever: append, never change.
+
+A command record is ``u16 kind, u16 length``, its fixed fields, its texts (``u8 length`` and bytes
+each). An event record has ``u32 command_offset`` after the length: which command of its entry it
+belongs to. ``length`` counts the whole record. Everything is little-endian.
+Golden bytes of every kind: tests/engine/golden_records.txt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from struct import Struct
+from struct import error as StructError
+from typing import Final, NamedTuple, cast
+
+from engine import commands, events
+from engine.commands import Command
+from engine.events import Event
+
+COMMAND_HEADER: Final = Struct("<HH")
+EVENT_HEADER: Final = Struct("<HHI")
+RECORD_LENGTH_MAX: Final = 1_024
+
+
+class CodecError(ValueError):
+    """The bytes are not a record that this version knows. Nothing was done with them."""
+
+
+class Layout(NamedTuple):
+    """``fields`` is the struct of the fixed part, ``texts`` how many byte strings follow it."""
+
+    kind: int
+    record: type
+    fields: Struct
+    texts: int
+
+
+COMMAND_LAYOUTS: Final = (
+    Layout(1, commands.CreateAsset, Struct("<QqB"), 1),
+    Layout(2, commands.CreateMarket, Struct("<QqqBqBqBii"), 2),
+    Layout(3, commands.CreateAccount, Struct("<QqB"), 1),
+    Layout(4, commands.CreateApiKey, Struct("<QqQ"), 2),
+    Layout(5, commands.Deposit, Struct("<QqQIqB"), 1),
+    Layout(6, commands.PlaceOrder, Struct("<QqIBBBBBqBqB"), 1),
+    Layout(7, commands.CancelOrder, Struct("<QqQ"), 2),
+    Layout(8, commands.AmendOrder, Struct("<QqQqBqB"), 2),
+    Layout(9, commands.CancelAll, Struct("<QqI"), 1),
+)
+EVENT_LAYOUTS: Final = (
+    Layout(1, events.CommandRejected, Struct("<HQ"), 0),
+    Layout(2, events.RequestRepeated, Struct("<QH"), 0),
+    Layout(3, events.AssetCreated, Struct("<IB"), 1),
+    Layout(4, events.MarketCreated, Struct("<IIIqqqqii"), 1),
+    Layout(5, events.AccountCreated, Struct("<QB"), 1),
+    Layout(6, events.ApiKeyCreated, Struct("<Q"), 1),
+    Layout(7, events.FundsDeposited, Struct("<QIqq"), 1),
+    Layout(8, events.OrderAccepted, Struct("<QQIBBBBBqqqq"), 1),
+    Layout(9, events.TradeExecuted, Struct("<QIBqqqQQQQqqqq"), 0),
+    Layout(10, events.OrderClosed, Struct("<QQIBBqqqqq"), 0),
+    Layout(11, events.OrderAmended, Struct("<QQIBqqqq"), 0),
+    Layout(12, events.OrderReported, Struct("<QQIBBBBBBBqqqqqqqqqqq"), 1),
+    Layout(13, events.OrdersCancelled, Struct("<QII"), 0),
+)
+_COMMANDS_BY_KIND: Final = {layout.kind: layout for layout in COMMAND_LAYOUTS}
+_COMMANDS_BY_TYPE: Final = {layout.record: layout for layout in COMMAND_LAYOUTS}
+_EVENTS_BY_KIND: Final = {layout.kind: layout for layout in EVENT_LAYOUTS}
+_EVENTS_BY_TYPE: Final = {layout.record: layout for layout in EVENT_LAYOUTS}
+
+
+def encode_command(command: Command) -> bytes:
+    """One record. CodecError if a value does not fit its field."""
+    layout = _COMMANDS_BY_TYPE[type(command)]
+    try:
+        body = _encode_body(layout, command)
+    except (StructError, ValueError) as error:
+        raise CodecError(f"{type(command).__name__}: {error}") from None
+    return COMMAND_HEADER.pack(layout.kind, COMMAND_HEADER.size + len(body)) + body
+
+
+def encode_event(event: Event, command_offset: int) -> bytes:
+    layout = _EVENTS_BY_TYPE[type(event)]
+    body = _encode_body(layout, event)
+    return EVENT_HEADER.pack(layout.kind, EVENT_HEADER.size + len(body), command_offset) + body
+
+
+def decode_command(data: bytes, start: int = 0) -> tuple[Command, int]:
+    """Read the record at ``start``; also answers where the next one begins. CodecError if it is damaged."""
+    if len(data) - start < COMMAND_HEADER.size:
+        raise CodecError("a command record is cut short")
+    kind, length = COMMAND_HEADER.unpack_from(data, start)
+    layout = _COMMANDS_BY_KIND.get(kind)
+    if layout is None:
+        raise CodecError(f"unknown command kind {kind}")
+    if length > RECORD_LENGTH_MAX:
+        raise CodecError(f"a command record of {length} bytes is too long")
+    record = _decode_body(layout, data, start + COMMAND_HEADER.size, start + length)
+    return cast(Command, record), start + length
+
+
+def decode_commands(data: bytes) -> Iterator[Command]:
+    position = 0
+    while position < len(data):
+        command, position = decode_command(data, position)
+        yield command
+
+
+def decode_events(data: bytes) -> Iterator[tuple[int, Event]]:
+    """All events with the offset of their command in the entry. CodecError if a record is damaged."""
+    position = 0
+    while position < len(data):
+        if len(data) - position < EVENT_HEADER.size:
+            raise CodecError("an event record is cut short")
+        kind, length, command_offset = EVENT_HEADER.unpack_from(data, position)
+        layout = _EVENTS_BY_KIND.get(kind)
+        if layout is None:
+            raise CodecError(f"unknown event kind {kind}")
+        record = _decode_body(layout, data, position + EVENT_HEADER.size, position + length)
+        yield command_offset, cast(Event, record)
+        position += length
+
+
+def count_commands(data: bytes) -> int:
+    """How many records stand one behind the other, by their lengths. CodecError if one is cut short."""
+    count = position = 0
+    while position < len(data):
+        if len(data) - position < COMMAND_HEADER.size:
+            raise CodecError("a command record is cut short")
+        length = COMMAND_HEADER.unpack_from(data, position)[1]
+        if length < COMMAND_HEADER.size or position + length > len(data):
+            raise CodecError("a command record is cut short")
+        position += length
+        count += 1
+    return count
+
+
+def _encode_body(layout: Layout, record: Command | Event) -> bytes:
+    texts = layout.texts
+    if not texts:
+        return layout.fields.pack(*record)
+    body = layout.fields.pack(*record[:-texts])
+    for text in cast("tuple[bytes, ...]", record[-texts:]):
+        body += len(text).to_bytes(1, "little") + text
+    return body
+
+
+def _decode_body(layout: Layout, data: bytes, start: int, end: int) -> NamedTuple:
+    position = start + layout.fields.size
+    if end > len(data) or position > end:
+        raise CodecError(f"a {layout.record.__name__} record is cut short")
+    values = layout.fields.unpack_from(data, start)
+    for _ in range(layout.texts):
+        if position >= end:
+            raise CodecError(f"a text of a {layout.record.__name__} record is missing")
+        text_end = position + 1 + data[position]
+        values += (bytes(data[position + 1 : text_end]),)
+        position = text_end
+    if position != end:
+        raise CodecError(f"the length of a {layout.record.__name__} record is wrong")
+    return cast(NamedTuple, layout.record(*values))

@@ -1,0 +1,35 @@
+"""Fees: exact per order, rounded up once.
+
+A fill's fee is the increase of ``ceil(exact fee of the order so far)``. So an order pays the
+exact fee of everything it executed, rounded up to the base unit once: cutting an order into many fills
+neither avoids fees nor makes it pay more than was held for it. A rebate is a negative rate; the same
+rounding towards the exchange makes it round down (rulebook, convention 2 and row D5; ADR 0003).
+
+``Order.fee_units`` is what was charged, ``Order.fee_overpaid_ppm`` how far that is above the exact
+fee, in millionths of a base unit (0 to 999,999).
+"""
+
+from __future__ import annotations
+
+from engine.amounts import ceil_div
+from engine.book import Order
+from engine.types import FEE_SCALE, MarketSpec
+
+
+def charge(order: Order, notional_units: int, rate_ppm: int) -> int:
+    """Book the fee of one fill on its order. Answers the fee in quote base units; negative for a rebate."""
+    exact_ppm = notional_units * rate_ppm - order.fee_overpaid_ppm
+    fee_units = ceil_div(exact_ppm, FEE_SCALE)
+    order.fee_units += fee_units
+    order.fee_overpaid_ppm = fee_units * FEE_SCALE - exact_ppm
+    return fee_units
+
+
+def fee_to_come_units(order: Order, notional_units: int, rate_ppm: int) -> int:
+    """The fee if the order executed ``notional_units`` more at this rate."""
+    return ceil_div(notional_units * rate_ppm - order.fee_overpaid_ppm, FEE_SCALE)
+
+
+def worst_rate_ppm(market: MarketSpec) -> int:
+    """The rate that a hold must cover: a resting order may pay either, and a rebate is not counted on."""
+    return max(market.taker_fee_ppm, market.maker_fee_ppm, 0)

@@ -1,0 +1,76 @@
+"""What is listed and who may ask: assets, markets, accounts, API keys, references of deposits.
+
+All of it is created by commands at run time and numbered from 1 in the order of the log. Account 0, the exchange
+itself, exists from the beginning.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from engine.types import (
+    EXCHANGE_ACCOUNT,
+    EXCHANGE_ACCOUNT_NAME,
+    OPERATOR,
+    AccountSpec,
+    ApiKey,
+    AssetSpec,
+    MarketSpec,
+)
+
+
+class DepositReceipt(NamedTuple):
+    """What a reference of a deposit stands for, for ever (rulebook row D6)."""
+
+    sequence: int
+    account_id: int
+    asset_id: int
+    amount_units: int
+
+
+class Registry:
+    """Index 0 of the lists of assets and markets is unused, so that an id is its index."""
+
+    def __init__(self) -> None:
+        self.assets: list[AssetSpec | None] = [None]
+        self.markets: list[MarketSpec | None] = [None]
+        self.accounts = [AccountSpec(EXCHANGE_ACCOUNT, EXCHANGE_ACCOUNT_NAME, OPERATOR, 0)]
+        self.asset_ids: dict[bytes, int] = {}
+        self.market_ids: dict[bytes, int] = {}
+        self.account_ids: dict[bytes, int] = {EXCHANGE_ACCOUNT_NAME: EXCHANGE_ACCOUNT}
+        self.api_keys: dict[bytes, ApiKey] = {}
+        self.deposits: dict[bytes, DepositReceipt] = {}
+
+    def asset(self, asset_id: int) -> AssetSpec | None:
+        return self.assets[asset_id] if 0 < asset_id < len(self.assets) else None
+
+    def asset_by_name(self, name: bytes) -> AssetSpec | None:
+        return self.asset(self.asset_ids.get(name, 0))
+
+    def market(self, market_id: int) -> MarketSpec | None:
+        return self.markets[market_id] if 0 < market_id < len(self.markets) else None
+
+    def market_by_name(self, name: bytes) -> MarketSpec | None:
+        return self.market(self.market_ids.get(name, 0))
+
+    def account(self, account_id: int) -> AccountSpec | None:
+        return self.accounts[account_id] if 0 <= account_id < len(self.accounts) else None
+
+    def account_by_name(self, name: bytes) -> AccountSpec | None:
+        account_id = self.account_ids.get(name)
+        return None if account_id is None else self.accounts[account_id]
+
+    def add_asset(self, asset: AssetSpec) -> None:
+        assert asset.asset_id == len(self.assets), asset
+        self.assets.append(asset)
+        self.asset_ids[asset.name] = asset.asset_id
+
+    def add_market(self, market: MarketSpec) -> None:
+        assert market.market_id == len(self.markets), market
+        self.markets.append(market)
+        self.market_ids[market.name] = market.market_id
+
+    def add_account(self, account: AccountSpec) -> None:
+        assert account.account_id == len(self.accounts), account
+        self.accounts.append(account)
+        self.account_ids[account.name] = account.account_id

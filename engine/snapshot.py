@@ -1,0 +1,225 @@
+"""The state as canonical bytes: equal states give equal bytes, whatever their history.
+
+Everything is written in an order that the state itself defines: by id, by name, or by place in a queue.
+The state hash is the BLAKE3 of these bytes; it covers the sequence and the chain too.
+
+Layout: magic, version, then sections, each ``u32 row count`` and rows of a fixed struct with texts
+(``u8 length`` and bytes) behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from struct import Struct
+from struct import error as StructError
+from typing import Final
+
+from blake3 import blake3
+
+from engine.book import Order
+from engine.dedup import Receipt
+from engine.entry import CHAIN_SIZE
+from engine.machine import Machine
+from engine.registry import DepositReceipt
+from engine.types import OPEN, AccountSpec, ApiKey, AssetSpec, MarketSpec
+
+MAGIC: Final = b"TALLYSNP"
+VERSION: Final = 1
+
+_HEADER: Final = Struct("<8sHQqQ32s")  # magic, version, sequence, timestamp_ns, last_trade_id, chain
+_COUNT: Final = Struct("<I")
+_ASSET: Final = Struct("<BQ")
+_MARKET: Final = Struct("<IIqqqiiQ")
+_ACCOUNT: Final = Struct("<BQ")
+_API_KEY: Final = Struct("<QQ")
+_DEPOSIT: Final = Struct("<QQIq")
+_BALANCE: Final = Struct("<QIqq")
+_SUPPLY: Final = Struct("<Iq")
+_ORDER: Final = Struct("<QQI7B12qQ")
+_RECEIPT: Final = Struct("<QQHQq")
+
+
+class SnapshotError(ValueError):
+    """The bytes are not a snapshot that this version can read."""
+
+
+def state_hash(machine: Machine) -> bytes:
+    """32 bytes that two replicas share at a sequence exactly if their states are equal."""
+    return blake3(snapshot_bytes(machine)).digest()
+
+
+def snapshot_bytes(machine: Machine) -> bytes:
+    registry, trading, ledger = machine.registry, machine.trading, machine.ledger
+    out = bytearray(
+        _HEADER.pack(MAGIC, VERSION, machine.sequence, machine.timestamp_ns, trading.last_trade_id, machine.chain)
+    )
+    assets = [asset for asset in registry.assets if asset is not None]
+    _write(out, _ASSET, [((a.decimals, a.created_sequence), (a.name,)) for a in assets])
+    markets = [market for market in registry.markets if market is not None]
+    _write(out, _MARKET, [(_market_row(market), ()) for market in markets])
+    _write(out, _ACCOUNT, [((a.role, a.created_sequence), (a.name,)) for a in registry.accounts[1:]])
+    keys = [registry.api_keys[key_id] for key_id in sorted(registry.api_keys)]
+    _write(out, _API_KEY, [((k.account_id, k.created_sequence), (k.key_id, k.sealed_secret)) for k in keys])
+    _write(out, _DEPOSIT, [(registry.deposits[name], (name,)) for name in sorted(registry.deposits)])
+    _write(out, _BALANCE, [(row, ()) for row in ledger.rows()])
+    _write(out, _SUPPLY, [(row, ()) for row in ledger.supplies()])
+    orders = [trading.orders[order_id] for order_id in sorted(trading.orders)]
+    _write(out, _ORDER, [(_order_row(order), (order.client_order_id,)) for order in orders])
+    receipts = machine.receipts.in_queue_order()
+    _write(out, _RECEIPT, [(_receipt_row(r), (r.request_id, r.content)) for r in receipts])
+    return bytes(out)
+
+
+def restore(data: bytes) -> Machine:
+    """Build the machine that a snapshot describes. SnapshotError if the bytes are not one."""
+    machine = Machine()
+    try:
+        header = _HEADER.unpack_from(data)
+        magic, version, machine.sequence, machine.timestamp_ns, machine.trading.last_trade_id, machine.chain = header
+        if magic != MAGIC or version != VERSION:
+            raise SnapshotError("not a snapshot of this version")
+        _Reader(data, _HEADER.size).fill(machine)
+    except (StructError, IndexError) as error:
+        raise SnapshotError(f"the snapshot is cut short: {error}") from None
+    assert len(machine.chain) == CHAIN_SIZE
+    return machine
+
+
+class _Reader:
+    """Reads the sections in the order in which they were written."""
+
+    def __init__(self, data: bytes, position: int) -> None:
+        self._data = data
+        self._position = position
+
+    def fill(self, machine: Machine) -> None:
+        registry, trading = machine.registry, machine.trading
+        for (decimals, sequence), (name,) in self._rows(_ASSET, 1):
+            registry.add_asset(AssetSpec(len(registry.assets), name, decimals, sequence))
+        for row, _ in self._rows(_MARKET, 0):
+            market = _market_from(row, registry.assets, len(registry.markets))
+            registry.add_market(market)
+            trading.open_book(market)
+        for (role, sequence), (name,) in self._rows(_ACCOUNT, 1):
+            registry.add_account(AccountSpec(len(registry.accounts), name, role, sequence))
+        for (account_id, sequence), (key_id, sealed) in self._rows(_API_KEY, 2):
+            registry.api_keys[key_id] = ApiKey(key_id, account_id, sealed, sequence)
+        for row, (name,) in self._rows(_DEPOSIT, 1):
+            registry.deposits[name] = DepositReceipt(*row)
+        balances = [row for row, _ in self._rows(_BALANCE, 0)]
+        supplies = [row for row, _ in self._rows(_SUPPLY, 0)]
+        machine.ledger.restore(balances, supplies)  # type: ignore[arg-type]
+        for row, (client_order_id,) in self._rows(_ORDER, 1):
+            order = _order_from(row, client_order_id)
+            trading.orders[order.order_id] = order
+        for (account_id, sequence, reason, order_id, remembered_at_ns), (request_id, content) in self._rows(
+            _RECEIPT, 2
+        ):
+            machine.receipts.remember(
+                Receipt(account_id, request_id, content, sequence, reason, order_id, remembered_at_ns)
+            )
+        if self._position != len(self._data):
+            raise SnapshotError("bytes follow the last section")
+        resting = [order for order in trading.orders.values() if order.status == OPEN]
+        for order in sorted(resting, key=lambda order: order.priority):
+            trading.matchers[order.market_id].rest(order, order.priority)
+
+    def _rows(self, layout: Struct, texts: int) -> Iterable[tuple[tuple[int, ...], tuple[bytes, ...]]]:
+        data = self._data
+        (count,) = _COUNT.unpack_from(data, self._position)
+        self._position += _COUNT.size
+        for _ in range(count):
+            row = layout.unpack_from(data, self._position)
+            position = self._position + layout.size
+            found: tuple[bytes, ...] = ()
+            for _ in range(texts):
+                end = position + 1 + data[position]
+                found += (data[position + 1 : end],)
+                position = end
+            self._position = position
+            yield row, found
+
+
+def _write(out: bytearray, layout: Struct, rows: list[tuple[tuple[int, ...], tuple[bytes, ...]]]) -> None:
+    out += _COUNT.pack(len(rows))
+    for row, texts in rows:
+        out += layout.pack(*row)
+        for text in texts:
+            out.append(len(text))
+            out += text
+
+
+def _market_row(market: MarketSpec) -> tuple[int, ...]:
+    return (
+        market.base_asset_id,
+        market.quote_asset_id,
+        market.tick_units,
+        market.lot_units,
+        market.min_notional_units,
+        market.maker_fee_ppm,
+        market.taker_fee_ppm,
+        market.created_sequence,
+    )
+
+
+def _market_from(row: tuple[int, ...], assets: list[AssetSpec | None], market_id: int) -> MarketSpec:
+    base_asset_id, quote_asset_id, tick_units, lot_units, min_notional_units, maker_ppm, taker_ppm, sequence = row
+    base, quote = assets[base_asset_id], assets[quote_asset_id]
+    assert base is not None and quote is not None, row
+    return MarketSpec(
+        market_id=market_id,
+        name=base.name + b"-" + quote.name,
+        base_asset_id=base_asset_id,
+        quote_asset_id=quote_asset_id,
+        base_decimals=base.decimals,
+        quote_decimals=quote.decimals,
+        tick_units=tick_units,
+        lot_units=lot_units,
+        notional_units=tick_units * lot_units // 10**base.decimals,
+        min_notional_units=min_notional_units,
+        maker_fee_ppm=maker_ppm,
+        taker_fee_ppm=taker_ppm,
+        created_sequence=sequence,
+    )
+
+
+_ORDER_FIELDS: Final = (
+    "order_id",
+    "account_id",
+    "market_id",
+    "side",
+    "order_type",
+    "time_in_force",
+    "post_only",
+    "self_trade",
+    "status",
+    "close_reason",
+    "price_ticks",
+    "quantity_lots",
+    "budget_units",
+    "open_lots",
+    "executed_lots",
+    "prevented_lots",
+    "cancelled_lots",
+    "notional_units",
+    "fee_units",
+    "fee_overpaid_ppm",
+    "held_units",
+    "accepted_at_ns",
+    "priority",
+)
+
+
+def _order_row(order: Order) -> tuple[int, ...]:
+    return tuple(getattr(order, field) for field in _ORDER_FIELDS)
+
+
+def _order_from(row: tuple[int, ...], client_order_id: bytes) -> Order:
+    order = Order(row[0], row[1], row[2], row[3], client_order_id)
+    for field, value in zip(_ORDER_FIELDS[4:], row[4:], strict=True):
+        setattr(order, field, value)
+    return order
+
+
+def _receipt_row(receipt: Receipt) -> tuple[int, ...]:
+    return (receipt.account_id, receipt.sequence, receipt.reason, receipt.order_id, receipt.remembered_at_ns)
