@@ -32,6 +32,8 @@ QUERY: Final = 3
 ANSWER: Final = 4
 STATUS: Final = 5
 
+FRAME_BYTES_MAX: Final = 16 * 1024 * 1024
+
 # Outcomes of a submitted command.
 COMMITTED: Final = 0  # in the log, durable on a majority, applied; its events follow
 FAILED: Final = 1  # certainly not in the log and never will be: safe to send elsewhere

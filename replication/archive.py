@@ -1,0 +1,251 @@
+"""The archive: every committed entry, in order, for ever, in append-only files with a hash chain.
+
+It is what auditors replay and what exporters read. Segments are named by their first sequence. A segment
+begins with a header (magic, version, first sequence, the chain value before it, checksum), then holds
+frames ``u32 length, u32 checksum of the length, entry``. The chain covers every byte of the entries
+and the checksums cover the rest, so a flipped bit anywhere is found.
+
+Only the end of the last segment may be unfinished, after a crash. The archive is forced to disk
+before a snapshot lets the journal forget entries, so what an unclean end loses is re-applied from the journal.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from struct import Struct
+from typing import Final, NamedTuple
+
+from xxhash import xxh3_64_intdigest, xxh32_intdigest
+
+from engine.entry import CHAIN_SIZE, Entry, EntryError, chain_after, decode_entry, encode_entry
+from replication.private_directory import create_private_directory, sync_directory
+
+logger = logging.getLogger(__name__)
+
+MAGIC: Final = b"TALLYARC"
+VERSION: Final = 1
+SEGMENT_BYTES_MAX: Final = 64 * 1024 * 1024
+SUFFIX: Final = ".entries"
+
+_SEGMENT_FIELDS: Final = Struct("<8sHQ32s")
+_SEGMENT_CHECKSUM: Final = Struct("<Q")
+_FRAME: Final = Struct("<II")
+SEGMENT_HEADER_SIZE: Final = _SEGMENT_FIELDS.size + _SEGMENT_CHECKSUM.size
+
+
+class ArchiveDamaged(Exception):
+    """An entry is not what was written. ``sequence`` is the first command that can no longer be trusted."""
+
+    def __init__(self, sequence: int, reason: str) -> None:
+        super().__init__(f"the archive is damaged at sequence {sequence}: {reason}")
+        self.sequence = sequence
+
+
+class ArchiveGap(Exception):
+    """This archive lacks a part of the history, which came to this replica as a snapshot."""
+
+    def __init__(self, first_missing: int, last_missing: int) -> None:
+        super().__init__(
+            f"sequences {first_missing} to {last_missing} are not in this archive: "
+            "this replica received them as a snapshot; use the archive of another replica"
+        )
+        self.first_missing = first_missing
+        self.last_missing = last_missing
+
+
+class SegmentHeader(NamedTuple):
+    first_sequence: int
+    previous_chain: bytes
+
+
+class Segment(NamedTuple):
+    path: Path
+    first_sequence: int
+
+
+class ReadEntry(NamedTuple):
+    """``end_offset`` is where the entry's frame ends in its segment."""
+
+    entry: Entry
+    end_offset: int
+
+
+class Archive:
+    """The writing side. One owner at a time, which is the replica."""
+
+    def __init__(self, directory: Path, *, segment_bytes_max: int = SEGMENT_BYTES_MAX) -> None:
+        self.last_sequence = 0
+        self.chain = bytes(CHAIN_SIZE)
+        self._directory = directory
+        self._segment_bytes_max = segment_bytes_max
+        self._file = -1
+        self._size_bytes = 0
+        self._unwritten = bytearray()
+        self._known_chains: dict[int, bytes] = {}  # of archived entries that will be applied again, by last sequence
+
+    def open(self, sequence: int, chain: bytes) -> None:
+        """Continue where the state machine stands. What is archived beyond that is checked as it is applied again.
+
+        ArchiveDamaged if an entry up to ``sequence`` is damaged or belongs to another history. An
+        unfinished or damaged end beyond it is cut off: the journal still has those entries.
+        """
+        create_private_directory(self._directory)
+        segments = list_segments(self._directory)
+        at_or_before = [segment for segment in segments if segment.first_sequence <= sequence + 1]
+        if segments and not at_or_before:
+            raise ArchiveDamaged(sequence + 1, f"it begins only at sequence {segments[0].first_sequence}")
+        tail = segments[len(at_or_before) - 1 :] if at_or_before else []
+        kept = self._verify_tail(tail, sequence, chain)
+        if kept is None or self.last_sequence < sequence:
+            self._start_segment(sequence, chain)
+            return
+        path, end_offset = kept
+        for segment in segments:
+            if segment.path > path:
+                segment.path.unlink()
+        self._file = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        os.ftruncate(self._file, end_offset)
+        os.lseek(self._file, end_offset, os.SEEK_SET)
+        self._size_bytes = end_offset
+
+    def append(self, entry: Entry) -> None:
+        """Add the next entry, or check one that is archived already. ArchiveDamaged if that one differs."""
+        if entry.last_sequence <= self.last_sequence:
+            known = self._known_chains.pop(entry.last_sequence, None)
+            if known != entry.chain:
+                raise ArchiveDamaged(entry.first_sequence, "applying the log again gave another result")
+            return
+        assert entry.first_sequence == self.last_sequence + 1, (entry.first_sequence, self.last_sequence)
+        if self._size_bytes + len(self._unwritten) >= self._segment_bytes_max:
+            self._start_segment(self.last_sequence, self.chain)
+        body = encode_entry(entry)
+        length = len(body).to_bytes(4, "little")
+        self._unwritten += length + xxh32_intdigest(length).to_bytes(4, "little") + body
+        self.last_sequence, self.chain = entry.last_sequence, entry.chain
+
+    def flush(self) -> None:
+        """Hand what was appended to the kernel: it survives the end of this process, not a power loss."""
+        if self._unwritten:
+            _write_all(self._file, self._unwritten)
+            self._size_bytes += len(self._unwritten)
+            self._unwritten.clear()
+
+    def sync(self) -> None:
+        """Make everything appended durable."""
+        self.flush()
+        os.fsync(self._file)
+
+    def close(self) -> None:
+        if self._file >= 0:
+            self.sync()
+            os.close(self._file)
+            self._file = -1
+
+    def _verify_tail(self, segments: list[Segment], sequence: int, chain: bytes) -> tuple[Path, int] | None:
+        """Read the segments from the one with ``sequence`` on. Answers where the last sound entry ends."""
+        kept: tuple[Path, int] | None = None
+        try:
+            for segment in segments:
+                header = read_segment_header(segment)
+                if kept is not None and header != SegmentHeader(self.last_sequence + 1, self.chain):
+                    raise ArchiveDamaged(self.last_sequence + 1, f"{segment.path.name} does not continue it")
+                self.last_sequence, self.chain = header.first_sequence - 1, header.previous_chain
+                kept = segment.path, SEGMENT_HEADER_SIZE
+                self._check_point(sequence, chain)
+                for entry, end_offset in read_segment(segment, header):
+                    self.last_sequence, self.chain = entry.last_sequence, entry.chain
+                    kept = segment.path, end_offset
+                    self._check_point(sequence, chain)
+                    if self.last_sequence > sequence:
+                        self._known_chains[self.last_sequence] = self.chain
+        except ArchiveDamaged as damage:
+            if damage.sequence <= sequence:
+                raise
+            logger.warning("%s; it is cut off there and written again from the journal", damage)
+        return kept
+
+    def _check_point(self, sequence: int, chain: bytes) -> None:
+        if self.last_sequence == sequence and self.chain != chain:
+            raise ArchiveDamaged(sequence, "its chain value is not the one of the snapshot")
+
+    def _start_segment(self, sequence: int, chain: bytes) -> None:
+        """Begin a new file after ``sequence``; the one before it is complete and durable first."""
+        if self._file >= 0:
+            self.close()
+        if self.last_sequence < sequence and self.last_sequence:
+            logger.warning("sequences %d to %d are not in this archive", self.last_sequence + 1, sequence)
+        self.last_sequence, self.chain = sequence, chain
+        path = self._directory / f"{sequence + 1:020d}{SUFFIX}"
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        fields = _SEGMENT_FIELDS.pack(MAGIC, VERSION, sequence + 1, chain)
+        _write_all(self._file, fields + _SEGMENT_CHECKSUM.pack(xxh3_64_intdigest(fields)))
+        os.fsync(self._file)
+        sync_directory(self._directory)
+        self._size_bytes = SEGMENT_HEADER_SIZE
+
+
+def list_segments(directory: Path) -> list[Segment]:
+    """The segments of an archive, oldest first."""
+    return [
+        Segment(path, int(path.name.removesuffix(SUFFIX)))
+        for path in sorted(directory.glob("*" + SUFFIX))
+        if path.name.removesuffix(SUFFIX).isdecimal()
+    ]
+
+
+def read_segment_header(segment: Segment) -> SegmentHeader:
+    with segment.path.open("rb") as file:
+        data = file.read(SEGMENT_HEADER_SIZE)
+    if len(data) < SEGMENT_HEADER_SIZE:
+        raise ArchiveDamaged(segment.first_sequence, f"the header of {segment.path.name} is cut short")
+    magic, version, first_sequence, previous_chain = _SEGMENT_FIELDS.unpack_from(data)
+    checksum = _SEGMENT_CHECKSUM.unpack_from(data, _SEGMENT_FIELDS.size)[0]
+    if checksum != xxh3_64_intdigest(data[: _SEGMENT_FIELDS.size]) or magic != MAGIC:
+        raise ArchiveDamaged(segment.first_sequence, f"the header of {segment.path.name} has a wrong checksum")
+    if version != VERSION or first_sequence != segment.first_sequence:
+        raise ArchiveDamaged(segment.first_sequence, f"{segment.path.name} is not what its name says")
+    return SegmentHeader(first_sequence, previous_chain)
+
+
+def read_segment(segment: Segment, header: SegmentHeader) -> Iterator[ReadEntry]:
+    """The entries of one segment, each verified against the chain. ArchiveDamaged at the first that is not sound.
+
+    A last frame that is not complete ends the segment silently: its writer was stopped in the middle.
+    """
+    sequence, chain = header.first_sequence, header.previous_chain
+    offset = SEGMENT_HEADER_SIZE
+    with segment.path.open("rb", buffering=1 << 20) as file:
+        file.seek(offset)
+        while len(frame := file.read(_FRAME.size)) == _FRAME.size:
+            length, checksum = _FRAME.unpack(frame)
+            if xxh32_intdigest(frame[:4]) != checksum:
+                raise ArchiveDamaged(sequence, "the length of an entry has a wrong checksum")
+            body = file.read(length)
+            if len(body) < length:
+                return
+            entry = _verified(body, sequence, chain)
+            offset += _FRAME.size + length
+            yield ReadEntry(entry, offset)
+            sequence, chain = entry.last_sequence + 1, entry.chain
+
+
+def _verified(body: bytes, sequence: int, previous_chain: bytes) -> Entry:
+    try:
+        entry = decode_entry(body)
+    except EntryError as error:
+        raise ArchiveDamaged(sequence, str(error)) from None
+    chain = chain_after(
+        previous_chain, entry.first_sequence, entry.timestamp_ns, entry.command_count, entry.commands, entry.events
+    )
+    if chain != entry.chain or entry.first_sequence != sequence:
+        raise ArchiveDamaged(sequence, "the hash chain does not fit the entry")
+    return entry
+
+
+def _write_all(file: int, data: bytes | bytearray) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(file, view) :]

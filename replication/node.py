@@ -1,0 +1,278 @@
+"""One replica as one process: the loop that joins log, state machine, archive and door.
+
+One thread does everything. A tick lets the log elect, commit and apply; then the poller makes the
+tick durable and waits for input (``replication.poller``). What gateways submit while one entry is being
+committed waits and becomes the next entry: no delay when it is quiet, large entries when it is busy. The
+only clock of the order path is read here, once per entry.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+from engine.invariants import assert_sound
+from engine.machine import Applied
+from engine.snapshot import snapshot_bytes
+from replication import protocol, reads
+from replication.agreement import Agreement, Checkpoint
+from replication.config import Config, node_addresses, node_data_dir, read_cluster_secret
+from replication.journal import Journal
+from replication.poller import GroupCommitPoller, Poller
+from replication.protocol import Answer, Result, Status
+from replication.pysyncobj_adapter import Outcome, RaftTiming, ReplicatedLog
+from replication.replica import TIMESTAMP, Replica
+from replication.server import Door, DoorLink
+from replication.snapshots import BackgroundSnapshot, SnapshotStore
+from replication.transport import PeerTransport
+
+logger = logging.getLogger(__name__)
+
+ENTRY_BYTES_MAX: Final = 64 * 1024
+ENTRIES_IN_FLIGHT_MAX: Final = 8
+COMMANDS_WAITING_MAX: Final = 100_000
+IDLE_WAIT_S: Final = 0.01
+STATUS_EVERY_S: Final = 1.0
+
+_OUTCOMES: Final = {
+    Outcome.COMMITTED: protocol.COMMITTED,
+    Outcome.FAILED: protocol.FAILED,
+    Outcome.UNKNOWN: protocol.UNKNOWN,
+}
+
+
+class Waiting(NamedTuple):
+    """A command on its way into the log, and whom to tell."""
+
+    link: DoorLink
+    correlation: int
+    command: bytes
+
+
+class Node:
+    """Everything of one replica. ``run`` until ``stop`` is called or something must not go on."""
+
+    def __init__(self, config: Config, node_id: str, *, now_s: Callable[[], float] = time.monotonic) -> None:
+        data_dir = node_data_dir(config, node_id)
+        addresses = node_addresses(config, node_id)
+        secret = read_cluster_secret(config)
+        self._node_id = node_id
+        self._now_s = now_s
+        self._stopping = False
+        self._snapshot_every_commands = config.log.snapshot_every_commands
+        self._waiting: deque[Waiting] = deque()
+        self._entries_in_flight = 0
+        self._told_status: Status | None = None
+        self._status_due_s = 0.0
+        self._snapshot: BackgroundSnapshot | None = None
+        self._snapshots_directory = data_dir / "snapshots"
+        self._sent_checkpoint = 0
+        self._agreement = Agreement(len(config.nodes))
+
+        poller = Poller()
+        journal = Journal(data_dir / "journal", cluster_id=config.cluster_id, node_id=node_id)
+        transport = PeerTransport(
+            node_id=node_id,
+            bind=addresses.peer,
+            peers={peer_id: peer.peer for peer_id, peer in config.nodes.items() if peer_id != node_id},
+            secret=secret,
+            cluster_id=config.cluster_id,
+            poller=poller,
+            clock_s=now_s,
+        )
+        self._poller = GroupCommitPoller(poller, journal, transport)
+        self.replica = Replica(data_dir / "archive")
+        self._log = ReplicatedLog(
+            node_id=node_id,
+            peer_ids=[peer_id for peer_id in config.nodes if peer_id != node_id],
+            journal=journal,
+            transport=transport,
+            poller=self._poller,
+            state_machine=self.replica,
+            snapshots=SnapshotStore(self._snapshots_directory),
+            timing=RaftTiming(
+                election_timeout_s_min=config.raft.election_timeout_ms_min / 1000,
+                election_timeout_s_max=config.raft.election_timeout_ms_max / 1000,
+                heartbeat_s=config.raft.heartbeat_ms / 1000,
+                leader_fallback_s=min(1.0, config.raft.election_timeout_ms_max / 1000),
+            ),
+            on_checkpoint=self._on_checkpoint,
+            keep_tail_entries=config.log.keep_tail_entries,
+        )
+        self._snapshot_sequence = self.replica.machine.sequence
+        self._door = Door(
+            addresses.door,
+            poller,
+            self,
+            node_id=node_id,
+            cluster_id=config.cluster_id,
+            cluster_secret=secret,
+            now_s=now_s,
+        )
+        # Before the log sends what is new, so that a proposal leaves in the tick in which it arrived.
+        self._poller.before_sync.insert(0, self._propose_waiting)
+        self._poller.after_sync.append(self._let_out)
+
+    def run(self) -> None:
+        """Serve until stopped. Any exception means that this replica must not go on: the process ends."""
+        while not self._stopping:
+            self._log.tick(0.0 if self._waiting else IDLE_WAIT_S)
+            self._compare()
+            self._take_snapshot()
+        self._door.close()
+        if self._snapshot is not None:
+            self._snapshot.cancel()
+        self.replica.close()
+        self._log.close()
+
+    def stop(self) -> None:
+        """End the loop after the tick under way. Safe to call from a signal handler."""
+        self._stopping = True
+
+    def submit(self, link: DoorLink, correlation: int, command: bytes) -> None:
+        if not self._log.leader_ready or len(self._waiting) >= COMMANDS_WAITING_MAX:
+            link.answer(Result(correlation, protocol.FAILED, 0, 0, b""))
+        else:
+            self._waiting.append(Waiting(link, correlation, command))
+
+    def ask(self, name: str, arguments: dict[str, Any]) -> Answer:
+        if name == "status":
+            value: Any = self._details()
+            return Answer(0, self.replica.machine.sequence, value)
+        return reads.answer(self.replica, name, arguments)
+
+    def status(self) -> Status:
+        return Status(
+            node=self._node_id,
+            serving=self._log.leader_ready,
+            leader=self._log.leader_id or "",
+            term=self._log.term,
+            sequence=self.replica.machine.sequence,
+        )
+
+    def _propose_waiting(self) -> None:
+        """Pack what waits into entries, a few in flight at a time; give it back if this replica does not lead."""
+        if self._waiting and not self._log.leader_ready:
+            while self._waiting:
+                waiting = self._waiting.popleft()
+                waiting.link.answer(Result(waiting.correlation, protocol.FAILED, 0, 0, b""))
+        while self._waiting and self._entries_in_flight < ENTRIES_IN_FLIGHT_MAX:
+            batch: list[Waiting] = []
+            size_bytes = 0
+            while self._waiting and size_bytes + len(self._waiting[0].command) <= ENTRY_BYTES_MAX:
+                batch.append(self._waiting.popleft())
+                size_bytes += len(batch[-1].command)
+            payload = TIMESTAMP.pack(time.time_ns()) + b"".join([waiting.command for waiting in batch])
+            self._entries_in_flight += 1
+            self._log.propose(payload, partial(self._on_decided, batch))
+
+    def _on_decided(self, batch: list[Waiting], outcome: Outcome, result: object) -> None:
+        self._entries_in_flight -= 1
+        if outcome is not Outcome.COMMITTED:
+            for waiting in batch:
+                waiting.link.answer(Result(waiting.correlation, _OUTCOMES[outcome], 0, 0, b""))
+            return
+        assert isinstance(result, Applied)
+        entry, events_start = result.entry, 0
+        for offset, (waiting, events_end) in enumerate(zip(batch, result.event_ends, strict=True)):
+            events = entry.events[events_start:events_end]
+            events_start = events_end
+            waiting.link.answer(
+                Result(
+                    waiting.correlation, protocol.COMMITTED, entry.first_sequence + offset, entry.timestamp_ns, events
+                )
+            )
+
+    def _let_out(self) -> None:
+        """After each sync: the archive to the kernel, a changed status and all answers to the gateways."""
+        self.replica.flush_archive()
+        status = self.status()
+        told = self._told_status
+        changed = told is None or (told.serving, told.leader, told.term) != (status.serving, status.leader, status.term)
+        if changed or self._now_s() >= self._status_due_s:
+            self._told_status = status
+            self._status_due_s = self._now_s() + STATUS_EVERY_S
+            self._door.tell_status()
+        self._door.flush()
+
+    def _compare(self) -> None:
+        """Tell the peers the newest checkpoint, once."""
+        if self.replica.checkpoint is not None and self.replica.checkpoint[0] > self._sent_checkpoint:
+            log_index, checkpoint = self.replica.checkpoint
+            self._sent_checkpoint = log_index
+            self._agreement.record_own(log_index, checkpoint)
+            self._log.broadcast_checkpoint(log_index, checkpoint.sequence, checkpoint.chain)
+
+    def _on_checkpoint(self, peer_id: str, log_index: int, sequence: int, chain: bytes) -> None:
+        self._agreement.record_peer(peer_id, log_index, Checkpoint(sequence, chain))
+
+    def _take_snapshot(self) -> None:
+        """Start a snapshot when enough was applied since the last one; adopt it when its writer is done."""
+        if self._snapshot is not None:
+            state = self._snapshot.poll()
+            if state == "running":
+                return
+            if state == "done":
+                self._log.snapshot_taken(self._snapshot.meta())
+            self._snapshot = None
+            return
+        machine = self.replica.machine
+        if machine.sequence - self._snapshot_sequence < self._snapshot_every_commands:
+            return
+        self._snapshot_sequence = machine.sequence
+        # The journal will forget what the snapshot covers, so the archive must be safe on disk before.
+        self.replica.sync_archive()
+        self._snapshot = BackgroundSnapshot(self._snapshots_directory, self.replica.log_point, self._sound_snapshot)
+        self._snapshot.start()
+
+    def _sound_snapshot(self) -> bytes:
+        assert_sound(self.replica.machine)
+        return snapshot_bytes(self.replica.machine)
+
+    def _details(self) -> dict[str, Any]:
+        machine = self.replica.machine
+        return {
+            "node": self._node_id,
+            "role": self._log.role.name.lower(),
+            "serving": self._log.leader_ready,
+            "leader": self._log.leader_id or "",
+            "term": self._log.term,
+            "commit_index": self._log.commit_index,
+            "applied_index": self._log.applied_index,
+            "sequence": machine.sequence,
+            "chain": machine.chain.hex(),
+            "snapshot_sequence": self._snapshot_sequence,
+            "commands_waiting": len(self._waiting),
+            "entries_in_flight": self._entries_in_flight,
+        }
+
+
+def run(config: Config, node_id: str) -> int:
+    """Run one replica until SIGTERM or SIGINT. Answers the exit code."""
+    data_dir = node_data_dir(config, node_id)
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    started_s = time.monotonic()
+    node = Node(config, node_id)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: node.stop())
+    # The state is one large graph of long-lived objects: collecting it again and again would stall heartbeats.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 1_000)
+    logger.info(
+        "%s (process %d) at sequence %d after %.2f s",
+        node_id,
+        os.getpid(),
+        node.replica.machine.sequence,
+        time.monotonic() - started_s,
+    )
+    node.run()
+    logger.info("%s stopped at sequence %d", node_id, node.replica.machine.sequence)
+    return 0

@@ -1,0 +1,87 @@
+"""Questions that a replica answers from its applied state.
+
+A replica answers what it has applied, which is committed and durable, but may be old: only the leader is
+asked, and a leader that is cut off notices it within its fallback time. Every answer names the sequence that
+it reflects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from engine import queries
+from engine.snapshot import state_hash
+from replication.protocol import Answer
+from replication.replica import Replica
+
+ROWS_MAX: Final = 1_000
+
+
+def answer(replica: Replica, name: str, arguments: dict[str, Any]) -> Answer:
+    """Look the question up in the table below. An unknown one, or wrong arguments, gets an ``error``."""
+    sequence = replica.machine.sequence
+    question = _QUESTIONS.get(name)
+    if question is None:
+        return Answer(0, sequence, None, f"there is no question {name!r}")
+    try:
+        return Answer(0, sequence, question(replica, **arguments))
+    except TypeError as error:
+        return Answer(0, sequence, None, f"wrong arguments for {name!r}: {error}")
+
+
+def _directory(replica: Replica) -> Any:
+    return queries.directory(replica.machine)
+
+
+def _account(replica: Replica, account_id: int) -> Any:
+    return queries.account(replica.machine, account_id)
+
+
+def _account_by_name(replica: Replica, name: str) -> Any:
+    return queries.account_by_name(replica.machine, name)
+
+
+def _api_key(replica: Replica, key_id: str) -> Any:
+    return queries.api_key(replica.machine, key_id)
+
+
+def _balances(replica: Replica, account_id: int) -> Any:
+    return queries.balances(replica.machine, account_id)
+
+
+def _order(replica: Replica, account_id: int, order_id: int, client_order_id: str) -> Any:
+    return queries.order(replica.machine, account_id, order_id, client_order_id)
+
+
+def _open_orders(replica: Replica, account_id: int, market_id: int) -> Any:
+    return queries.open_orders(replica.machine, account_id, market_id)
+
+
+def _book(replica: Replica, market_id: int, depth: int) -> Any:
+    return queries.book(replica.machine, market_id, min(depth, ROWS_MAX))
+
+
+def _trades(replica: Replica, market_id: int, limit: int) -> Any:
+    """The newest trades, newest first, as far as the tape goes back."""
+    return [trade._asdict() for trade in replica.trades(market_id, min(limit, ROWS_MAX))]
+
+
+def _state_hash(replica: Replica) -> Any:
+    """Takes time in proportion to the state: for operators and tests."""
+    machine = replica.machine
+    return {"sequence": machine.sequence, "chain": machine.chain.hex(), "state_hash": state_hash(machine).hex()}
+
+
+_QUESTIONS: Final[dict[str, Callable[..., Any]]] = {
+    "directory": _directory,
+    "account": _account,
+    "account_by_name": _account_by_name,
+    "api_key": _api_key,
+    "balances": _balances,
+    "order": _order,
+    "open_orders": _open_orders,
+    "book": _book,
+    "trades": _trades,
+    "state_hash": _state_hash,
+}

@@ -1,0 +1,124 @@
+"""One copy of a market group: the engine, its archive, and the newest trades.
+
+This is what the replicated log drives. A payload of the log is ``i64 timestamp_ns`` and command records. Applying
+it is deterministic; keeping the archive and the trade tape is a consequence that never flows back.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections import deque
+from pathlib import Path
+from struct import Struct
+from typing import Final, NamedTuple
+
+from engine.codec import decode_events
+from engine.entry import Entry
+from engine.events import TradeExecuted
+from engine.machine import Applied, Machine
+from engine.snapshot import restore
+from replication.agreement import CHECKPOINT_EVERY_ENTRIES, Checkpoint
+from replication.archive import Archive, list_segments, read_segment, read_segment_header
+from replication.snapshots import SnapshotMeta, SnapshotPoint
+
+logger = logging.getLogger(__name__)
+
+TIMESTAMP: Final = Struct("<q")
+TRADES_KEPT_PER_MARKET: Final = 1_000
+
+
+class PrintedTrade(NamedTuple):
+    """A trade as the tape shows it."""
+
+    trade_id: int
+    price_ticks: int
+    quantity_lots: int
+    taker_side: int
+    sequence: int
+    timestamp_ns: int
+
+
+class Replica:
+    """The state machine of one replica. ``machine`` may be read between two calls of :meth:`apply`."""
+
+    def __init__(self, archive_directory: Path) -> None:
+        self.machine = Machine()
+        self.log_point = SnapshotPoint(0, 0, 0, self.machine.chain)
+        self.checkpoint: tuple[int, Checkpoint] | None = None  # the newest place where replicas compare
+        self._archive_directory = archive_directory
+        self._archive: Archive | None = None
+        self._trades: dict[int, deque[PrintedTrade]] = {}
+
+    def apply(self, log_index: int, term: int, payload: bytes) -> Applied:
+        """Execute one entry of the log. An exception is a bug or a damaged archive: the replica must stop."""
+        if self._archive is None:
+            self._open_archive()
+        assert self._archive is not None
+        last_trade_id = self.machine.trading.last_trade_id
+        applied = self.machine.apply(TIMESTAMP.unpack_from(payload)[0], payload[TIMESTAMP.size :])
+        self._archive.append(applied.entry)
+        if self.machine.trading.last_trade_id != last_trade_id:
+            self._print_trades(applied.entry)
+        self.log_point = SnapshotPoint(log_index, term, self.machine.sequence, self.machine.chain)
+        if log_index % CHECKPOINT_EVERY_ENTRIES == 0:
+            self.checkpoint = log_index, Checkpoint(self.machine.sequence, self.machine.chain)
+        return applied
+
+    def restore(self, meta: SnapshotMeta, blob: bytes) -> None:
+        """Take over the state of a snapshot, at start or because this replica fell behind the others' logs."""
+        machine = restore(blob)
+        assert (machine.sequence, machine.chain) == (meta.sequence, meta.chain), meta
+        self.close()
+        self.machine = machine
+        self.log_point = meta.point
+        self._open_archive()
+        # What a snapshot holds lives for long: the collector need not walk over it again and again.
+        gc.collect()
+        gc.freeze()
+        logger.info("restored the state at sequence %d", meta.sequence)
+
+    def trades(self, market_id: int, limit: int) -> list[PrintedTrade]:
+        """The newest trades of a market, newest first."""
+        tape = self._trades.get(market_id, ())
+        return [trade for trade, _ in zip(reversed(tape), range(limit), strict=False)]
+
+    def flush_archive(self) -> None:
+        if self._archive is not None:
+            self._archive.flush()
+
+    def sync_archive(self) -> None:
+        if self._archive is not None:
+            self._archive.sync()
+
+    def close(self) -> None:
+        if self._archive is not None:
+            self._archive.close()
+            self._archive = None
+
+    def _open_archive(self) -> None:
+        self._archive = Archive(self._archive_directory)
+        self._archive.open(self.machine.sequence, self.machine.chain)
+        self._trades.clear()
+        segments = [s for s in list_segments(self._archive_directory) if s.first_sequence <= self.machine.sequence]
+        for segment in segments[-1:]:
+            for entry, _ in read_segment(segment, read_segment_header(segment)):
+                if entry.last_sequence <= self.machine.sequence:
+                    self._print_trades(entry)
+
+    def _print_trades(self, entry: Entry) -> None:
+        for offset, event in decode_events(entry.events):
+            if isinstance(event, TradeExecuted):
+                tape = self._trades.get(event.market_id)
+                if tape is None:
+                    tape = self._trades[event.market_id] = deque(maxlen=TRADES_KEPT_PER_MARKET)
+                tape.append(
+                    PrintedTrade(
+                        event.trade_id,
+                        event.price_ticks,
+                        event.quantity_lots,
+                        event.taker_side,
+                        entry.first_sequence + offset,
+                        entry.timestamp_ns,
+                    )
+                )

@@ -1,0 +1,185 @@
+"""The door for gateways: authenticates links, takes commands and questions, sends outcomes and answers.
+
+It decides nothing. Commands go to the node in the order in which they came on their link; their outcomes
+come back through :meth:`DoorLink.answer` and leave together at the end of the tick.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from engine.codec import CodecError, decode_command
+from replication import protocol
+from replication.handshake import HANDSHAKE_FRAME_BYTES_MAX, NONCE_BYTES, Handshake, HandshakeRefused
+from replication.links import FramedSocket, Listener
+from replication.poller import EventSource
+from replication.protocol import Answer, ProtocolError, Query, Result, Status
+
+logger = logging.getLogger(__name__)
+
+BACKLOG_BYTES_MAX: Final = 64 * 1024 * 1024  # a gateway that reads slower than that is cut off
+HANDSHAKE_TIME_S: Final = 5.0
+UNAUTHENTICATED_LINKS_MAX: Final = 64
+
+
+class Desk(Protocol):
+    """What the door needs of the node behind it."""
+
+    def submit(self, link: DoorLink, correlation: int, command: bytes) -> None:
+        """Take a well-formed command towards the log; answer it on the link sooner or later."""
+
+    def ask(self, name: str, arguments: dict[str, Any]) -> Answer:
+        """Answer a question; its correlation is filled in by the door."""
+
+    def status(self) -> Status: ...
+
+
+class DoorLink:
+    """One gateway's link."""
+
+    def __init__(self, door: Door, sock: socket.socket, handshake: Handshake, opened_at_s: float) -> None:
+        self.opened_at_s = opened_at_s
+        self.authenticated = False
+        self.name = "?"
+        self._door = door
+        self._handshake = handshake
+        self._results: list[Result] = []
+        self.socket = FramedSocket(
+            sock, door.poller, self._on_frame, self._on_closed, frame_bytes_max=HANDSHAKE_FRAME_BYTES_MAX
+        )
+        self._send_handshake()
+
+    def answer(self, result: Result) -> None:
+        """Tell the outcome of a command at the end of this tick; dropped if the link is gone."""
+        if not self.socket.closed:
+            self._results.append(result)
+            self._door.links_to_flush[self] = None
+
+    def send(self, frame: bytes) -> None:
+        if not self.socket.closed:
+            self.socket.queue(frame)
+            self._door.links_to_flush[self] = None
+
+    def flush(self) -> None:
+        if self._results:
+            self.socket.queue(protocol.encode_results(self._results))
+            self._results.clear()
+        self.socket.flush()
+        if self.socket.backlog_bytes > BACKLOG_BYTES_MAX:
+            self.socket.close("the gateway does not read its answers")
+
+    def _send_handshake(self) -> None:
+        for frame in self._handshake.outgoing():
+            self.socket.send(frame)
+
+    def _on_frame(self, frame: bytes) -> None:
+        try:
+            if not self.authenticated:
+                self._on_handshake(frame)
+            elif frame[:1] == bytes((protocol.SUBMIT,)):
+                self._on_submit(frame)
+            else:
+                self._on_query(frame)
+        except (HandshakeRefused, ProtocolError) as error:
+            logger.warning("closing the link of gateway %s: %s", self.name, error)
+            self.socket.close(str(error))
+
+    def _on_handshake(self, frame: bytes) -> None:
+        self._handshake.receive(frame)
+        self._send_handshake()
+        if not self._handshake.done:
+            return
+        if self._handshake.peer_role != "gateway":
+            raise HandshakeRefused(f"the door is for gateways, not for a {self._handshake.peer_role}")
+        self.authenticated = True
+        self.name = self._handshake.peer_name
+        self.socket.frame_bytes_max = protocol.FRAME_BYTES_MAX
+        self.send(protocol.encode_message(self._door.desk.status()))
+
+    def _on_submit(self, frame: bytes) -> None:
+        for correlation, command in protocol.decode_submit(frame):
+            try:
+                decode_command(command)
+            except CodecError as error:
+                logger.warning("gateway %s sent a malformed command: %s", self.name, error)
+                self.answer(Result(correlation, protocol.MALFORMED, 0, 0, b""))
+            else:
+                self._door.desk.submit(self, correlation, command)
+
+    def _on_query(self, frame: bytes) -> None:
+        query = protocol.decode_message(frame)
+        if not isinstance(query, Query):
+            raise ProtocolError("a gateway sends commands and questions only")
+        answer = self._door.desk.ask(query.name, query.arguments)
+        self.send(protocol.encode_message(Answer(query.correlation, answer.sequence, answer.value, answer.error)))
+
+    def _on_closed(self, reason: str) -> None:
+        if self.authenticated:
+            logger.info("gateway %s is gone: %s", self.name, reason)
+        self._door.links.pop(self, None)
+        self._door.links_to_flush.pop(self, None)
+
+
+class Door:
+    """Listens for gateways and keeps their links."""
+
+    def __init__(
+        self,
+        address: tuple[str, int],
+        poller: EventSource,
+        desk: Desk,
+        *,
+        node_id: str,
+        cluster_id: bytes,
+        cluster_secret: bytes,
+        now_s: Callable[[], float],
+    ) -> None:
+        self.poller = poller
+        self.desk = desk
+        self.links: dict[DoorLink, None] = {}
+        self.links_to_flush: dict[DoorLink, None] = {}
+        self._node_id = node_id
+        self._cluster_id = cluster_id
+        self._cluster_secret = cluster_secret
+        self._now_s = now_s
+        self._listener = Listener(address[0], address[1], poller, self._on_accepted)
+
+    def tell_status(self) -> None:
+        """Tell every gateway where this replica stands; cuts off who did not authenticate in time."""
+        frame = protocol.encode_message(self.desk.status())
+        for link in list(self.links):
+            if link.authenticated:
+                link.send(frame)
+            elif self._now_s() - link.opened_at_s > HANDSHAKE_TIME_S:
+                link.socket.close("no handshake in time")
+
+    def flush(self) -> None:
+        """Let everything out that was answered in this tick."""
+        while self.links_to_flush:
+            link, _ = self.links_to_flush.popitem()
+            if not link.socket.closed:
+                link.flush()
+
+    def close(self) -> None:
+        self._listener.close()
+        for link in list(self.links):
+            link.socket.close("the replica stops")
+
+    def _on_accepted(self, sock: socket.socket, address: str) -> None:
+        if sum(not link.authenticated for link in self.links) >= UNAUTHENTICATED_LINKS_MAX:
+            logger.warning("refusing %s: too many links wait for their handshake", address)
+            sock.close()
+            return
+        handshake = Handshake(
+            secret=self._cluster_secret,
+            cluster_id=self._cluster_id,
+            role="node",
+            name=self._node_id,
+            is_client=False,
+            nonce=os.urandom(NONCE_BYTES),
+        )
+        self.links[DoorLink(self, sock, handshake, self._now_s())] = None
