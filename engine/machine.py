@@ -34,6 +34,9 @@ from engine.registry import Registry
 from engine.trading import Trading, report
 from engine.types import FORGOTTEN_PER_COMMAND_MAX, OPEN, OPERATOR, REQUEST_AGE_NS_MAX
 
+TraderCommand = PlaceOrder | CancelOrder | AmendOrder | CancelAll
+_TRADER_COMMANDS: Final = (PlaceOrder, CancelOrder, AmendOrder, CancelAll)
+
 _PLACE_CONTENT: Final = Struct("<IBBBBBqBqB")
 _ORDER_NUMBER: Final = Struct("<Q")
 _AMEND_CONTENT: Final = Struct("<QqBqB")
@@ -88,13 +91,13 @@ class Machine:
         account = self.registry.account(command.account_id)
         if account is None:
             return [CommandRejected(rejects.UNKNOWN_ACCOUNT, 0)]
-        if isinstance(command, PlaceOrder | CancelOrder | AmendOrder | CancelAll):
+        if isinstance(command, _TRADER_COMMANDS):
             return self._trade(command)
         if account.role != OPERATOR:
             return [CommandRejected(rejects.NOT_ALLOWED, 0)]
         return _events_of(self._list(command))
 
-    def _trade(self, command: PlaceOrder | CancelOrder | AmendOrder | CancelAll) -> list[Event]:
+    def _trade(self, command: TraderCommand) -> list[Event]:
         """Answer a trader's request once, and its retries with the receipt of the first time."""
         request_id, content = _request_of(command)
         if not is_valid_id(request_id):
@@ -114,7 +117,7 @@ class Machine:
         )
         return events
 
-    def _execute_trade(self, command: PlaceOrder | CancelOrder | AmendOrder | CancelAll, emit: Emit) -> tuple[int, int]:
+    def _execute_trade(self, command: TraderCommand, emit: Emit) -> tuple[int, int]:
         """Run a request for the first time. Answers the reason and the order it was about (0 if none)."""
         trading = self.trading
         if isinstance(command, PlaceOrder):
@@ -169,7 +172,7 @@ class Machine:
             self.receipts.forget_oldest()
 
 
-def _request_of(command: PlaceOrder | CancelOrder | AmendOrder | CancelAll) -> tuple[bytes, bytes]:
+def _request_of(command: TraderCommand) -> tuple[bytes, bytes]:
     """The id of a trader's request, and what it asks as bytes that a retry must equal."""
     if isinstance(command, PlaceOrder):
         return command.client_order_id, b"P" + _PLACE_CONTENT.pack(*command[2:-1])

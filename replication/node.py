@@ -8,7 +8,6 @@ only clock of the order path is read here, once per entry.
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import signal
@@ -28,7 +27,7 @@ from replication.journal import Journal
 from replication.poller import GroupCommitPoller, Poller
 from replication.protocol import Answer, Result, Status
 from replication.pysyncobj_adapter import Outcome, RaftTiming, ReplicatedLog
-from replication.replica import TIMESTAMP, Replica
+from replication.replica import TIMESTAMP, Replica, keep_collector_quiet
 from replication.server import Door, DoorLink
 from replication.snapshots import BackgroundSnapshot, SnapshotStore
 from replication.transport import PeerTransport
@@ -123,7 +122,8 @@ class Node:
     def run(self) -> None:
         """Serve until stopped. Any exception means that this replica must not go on: the process ends."""
         while not self._stopping:
-            self._log.tick(0.0 if self._waiting else IDLE_WAIT_S)
+            # What waits is proposed when entries in flight are decided, which input tells: no need to spin.
+            self._log.tick(IDLE_WAIT_S)
             self._compare()
             self._take_snapshot()
         self._door.close()
@@ -262,10 +262,7 @@ def run(config: Config, node_id: str) -> int:
     node = Node(config, node_id)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: node.stop())
-    # The state is one large graph of long-lived objects: collecting it again and again would stall heartbeats.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 1_000)
+    keep_collector_quiet()
     logger.info(
         "%s (process %d) at sequence %d after %.2f s",
         node_id,

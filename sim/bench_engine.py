@@ -28,6 +28,7 @@ from engine.commands import (
 )
 from engine.machine import Machine
 from engine.types import BUY, CANCEL_NEWEST, FOK, GTC, IOC, LIMIT, MARKET, SELL, TRADER
+from replication.replica import keep_collector_quiet
 
 NOW_NS: Final = 1_750_000_000_000_000_000
 ACCOUNTS: Final = 1_000
@@ -135,8 +136,7 @@ def _order(rng: random.Random, kind: float, account_id: int, mid_ticks: int, cli
 
 def _measure(entries: list[bytes], commands: int) -> Measured:
     machine = _funded_machine()
-    gc.collect()
-    gc.freeze()
+    keep_collector_quiet()
     times_ns = []
     for entry in entries:
         started_ns = time.perf_counter_ns()
