@@ -19,10 +19,11 @@ from typing import Any, Final, NamedTuple
 
 from engine.invariants import assert_sound
 from engine.machine import Applied
-from engine.snapshot import snapshot_bytes
+from engine.snapshot import snapshot_bytes, state_hash
 from replication import protocol, reads
 from replication.agreement import Agreement, Checkpoint
 from replication.config import Config, node_addresses, node_data_dir, read_cluster_secret
+from replication.forked import ask_child
 from replication.journal import Journal
 from replication.poller import GroupCommitPoller, Poller
 from replication.protocol import Answer, Result, Status
@@ -115,22 +116,28 @@ class Node:
             cluster_secret=secret,
             now_s=now_s,
         )
-        # Before the log sends what is new, so that a proposal leaves in the tick in which it arrived.
+        # Before the log sends what is new, so that a proposal leaves in the tick in which it arrived. What gateways
+        # are told is committed already: it need not wait for the sync of what is newer.
         self._poller.before_sync.insert(0, self._propose_waiting)
-        self._poller.after_sync.append(self._let_out)
+        self._poller.before_sync.insert(0, self._let_out)
+        self._poller.after_sync.append(self.replica.flush_archive)
 
     def run(self) -> None:
         """Serve until stopped. Any exception means that this replica must not go on: the process ends."""
+        catching_up = True
         while not self._stopping:
             # What waits is proposed when entries in flight are decided, which input tells: no need to spin.
             self._log.tick(IDLE_WAIT_S)
+            if catching_up and self._log.applied_index >= self._log.commit_index:
+                catching_up = False
+                logger.info("%s has applied sequence %d", self._node_id, self.replica.machine.sequence)
             self._compare()
             self._take_snapshot()
         self._door.close()
         if self._snapshot is not None:
             self._snapshot.cancel()
         self.replica.close()
-        self._log.close()
+        self._log.destroy()
 
     def stop(self) -> None:
         """End the loop after the tick under way. Safe to call from a signal handler."""
@@ -142,11 +149,13 @@ class Node:
         else:
             self._waiting.append(Waiting(link, correlation, command))
 
-    def ask(self, name: str, arguments: dict[str, Any]) -> Answer:
+    def ask(self, name: str, arguments: dict[str, Any], reply: Callable[[Answer], None]) -> None:
         if name == "status":
-            value: Any = self._details()
-            return Answer(0, self.replica.machine.sequence, value)
-        return reads.answer(self.replica, name, arguments)
+            reply(Answer(0, self.replica.machine.sequence, self._details()))
+        elif name == "state_hash":
+            self._ask_state_hash(reply)
+        else:
+            reply(reads.answer(self.replica, name, arguments))
 
     def status(self) -> Status:
         return Status(
@@ -191,8 +200,7 @@ class Node:
             )
 
     def _let_out(self) -> None:
-        """After each sync: the archive to the kernel, a changed status and all answers to the gateways."""
-        self.replica.flush_archive()
+        """All answers to the gateways, and a status when it changed or is due."""
         status = self.status()
         told = self._told_status
         changed = told is None or (told.serving, told.leader, told.term) != (status.serving, status.leader, status.term)
@@ -236,6 +244,17 @@ class Node:
         assert_sound(self.replica.machine)
         return snapshot_bytes(self.replica.machine)
 
+    def _ask_state_hash(self, reply: Callable[[Answer], None]) -> None:
+        """Hashing takes time in proportion to the state: a child does it."""
+        machine = self.replica.machine
+        sequence, chain = machine.sequence, machine.chain
+
+        def answer(digest: bytes | None) -> None:
+            value = None if digest is None else {"sequence": sequence, "chain": chain.hex(), "state_hash": digest.hex()}
+            reply(Answer(0, sequence, value, "" if value else "the state could not be hashed"))
+
+        ask_child(self._poller, lambda: state_hash(machine), f"hashing the state at sequence {sequence}", answer)
+
     def _details(self) -> dict[str, Any]:
         machine = self.replica.machine
         return {
@@ -264,7 +283,7 @@ def run(config: Config, node_id: str) -> int:
         signal.signal(number, lambda *_: node.stop())
     keep_collector_quiet()
     logger.info(
-        "%s (process %d) at sequence %d after %.2f s",
+        "%s (process %d) starts at sequence %d after %.2f s",
         node_id,
         os.getpid(),
         node.replica.machine.sequence,

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from engine import queries
-from engine.snapshot import state_hash
 from replication.protocol import Answer
 from replication.replica import Replica
 
@@ -67,12 +66,6 @@ def _trades(replica: Replica, market_id: int, limit: int) -> Any:
     return [trade._asdict() for trade in replica.trades(market_id, min(limit, ROWS_MAX))]
 
 
-def _state_hash(replica: Replica) -> Any:
-    """Takes time in proportion to the state: for operators and tests."""
-    machine = replica.machine
-    return {"sequence": machine.sequence, "chain": machine.chain.hex(), "state_hash": state_hash(machine).hex()}
-
-
 _QUESTIONS: Final[dict[str, Callable[..., Any]]] = {
     "directory": _directory,
     "account": _account,
@@ -83,5 +76,4 @@ _QUESTIONS: Final[dict[str, Callable[..., Any]]] = {
     "open_orders": _open_orders,
     "book": _book,
     "trades": _trades,
-    "state_hash": _state_hash,
 }

@@ -32,8 +32,8 @@ class Desk(Protocol):
     def submit(self, link: DoorLink, correlation: int, command: bytes) -> None:
         """Take a well-formed command towards the log; answer it on the link sooner or later."""
 
-    def ask(self, name: str, arguments: dict[str, Any]) -> Answer:
-        """Answer a question; its correlation is filled in by the door."""
+    def ask(self, name: str, arguments: dict[str, Any], reply: Callable[[Answer], None]) -> None:
+        """Answer a question, now or later; the answer's correlation is filled in by the door."""
 
     def status(self) -> Status: ...
 
@@ -114,8 +114,12 @@ class DoorLink:
         query = protocol.decode_message(frame)
         if not isinstance(query, Query):
             raise ProtocolError("a gateway sends commands and questions only")
-        answer = self._door.desk.ask(query.name, query.arguments)
-        self.send(protocol.encode_message(Answer(query.correlation, answer.sequence, answer.value, answer.error)))
+        correlation = query.correlation
+
+        def reply(answer: Answer) -> None:
+            self.send(protocol.encode_message(Answer(correlation, answer.sequence, answer.value, answer.error)))
+
+        self._door.desk.ask(query.name, query.arguments, reply)
 
     def _on_closed(self, reason: str) -> None:
         if self.authenticated:

@@ -154,8 +154,8 @@ def _measure(entries: list[bytes], commands: int) -> Measured:
     )
 
 
-def _funded_machine() -> Machine:
-    machine = Machine()
+def setup_entries() -> list[bytes]:
+    """The entries that list the market, open the accounts and fund them."""
     setup: list[Command] = [
         CreateAsset(0, NOW_NS, 5, b"EUR"),
         CreateAsset(0, NOW_NS, 3, b"GLD"),
@@ -167,6 +167,14 @@ def _funded_machine() -> Machine:
         for account_id in range(1, ACCOUNTS + 1)
         for asset_id in (1, 2)
     ]
-    for start in range(0, len(setup), SETUP_ENTRY):
-        machine.apply(NOW_NS, b"".join(encode_command(command) for command in setup[start : start + SETUP_ENTRY]))
+    return [
+        b"".join(encode_command(command) for command in setup[start : start + SETUP_ENTRY])
+        for start in range(0, len(setup), SETUP_ENTRY)
+    ]
+
+
+def _funded_machine() -> Machine:
+    machine = Machine()
+    for entry in setup_entries():
+        machine.apply(NOW_NS, entry)
     return machine

@@ -1,0 +1,94 @@
+"""``tally bench restart``: how long a replica takes to execute again what is behind its snapshot.
+
+The folder of one replica is written first as the replica itself would have left it: journal, archive, and a
+snapshot right after the accounts were opened. Then the real process is started, and timed until it has applied
+everything that its journal knows to be committed.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from tqdm import tqdm
+
+from engine.machine import Machine
+from engine.snapshot import snapshot_bytes
+from replication.config import Config, node_data_dir
+from replication.journal import Journal, SnapshotReference
+from replication.local_cluster import NODE_IDS, LocalCluster
+from replication.replica import TIMESTAMP, Replica
+from replication.snapshots import SnapshotPoint, SnapshotStore
+from sim.bench_engine import NOW_NS, setup_entries, single_workload
+from sim.local_exchange import TALLY
+
+_TERM: Final = 1
+_FIRST_LOG_INDEX: Final = 2  # 1 is the entry that every log begins with
+_SYNC_EVERY_ENTRIES: Final = 1_000
+_LIMIT_S: Final = 300.0
+
+
+def measure_restart(directory: Path, commands: int) -> dict[str, Any]:
+    """Write the history and start the replica on it. Answers what was measured."""
+    with LocalCluster(directory) as cluster:
+        config = cluster.load()
+        config_file, log_file = cluster.config_file, directory / "restart.log"
+    machine = _write_history(config, NODE_IDS[0], commands)
+    expected = f"has applied sequence {machine.sequence}\n"
+    started_s = time.monotonic()
+    with log_file.open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, str(TALLY), "node", "--config", str(config_file), "--node", NODE_IDS[0]],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        while expected not in log_file.read_text():
+            if process.poll() is not None or time.monotonic() - started_s > _LIMIT_S:
+                raise RuntimeError(f"the replica did not catch up:\n{log_file.read_text()[-2_000:]}")
+            time.sleep(0.02)
+        elapsed_s = time.monotonic() - started_s
+    finally:
+        process.kill()
+        process.wait()
+    return {
+        "bench": "restart",
+        "commands_behind_snapshot": commands,
+        "time_s": round(elapsed_s, 2),
+        "commands_per_s": round(commands / elapsed_s),
+    }
+
+
+def _write_history(config: Config, node_id: str, commands: int) -> Machine:
+    data_dir = node_data_dir(config, node_id)
+    journal = Journal(data_dir / "journal", cluster_id=config.cluster_id, node_id=node_id)
+    replica = Replica(data_dir / "archive")
+    journal.add(b"\x01", 1, 0)
+    journal.setCurrentTerm(_TERM, None)
+    log_index = _FIRST_LOG_INDEX
+    setup = setup_entries()
+    workload = single_workload(commands, seed=1)
+    for number, entry in enumerate(tqdm([*setup, *workload], desc="writing a history", unit="entry", leave=False)):
+        payload = TIMESTAMP.pack(NOW_NS) + entry
+        journal.add(b"\x00" + payload, log_index, _TERM)
+        replica.apply(log_index, _TERM, payload)
+        journal.setRaftCommitIndex(log_index)
+        if number == len(setup) - 1:
+            _take_snapshot(data_dir, journal, replica, log_index)
+        if number % _SYNC_EVERY_ENTRIES == 0:
+            journal.sync()
+        log_index += 1
+    journal.sync()
+    replica.close()
+    journal.close()
+    return replica.machine
+
+
+def _take_snapshot(data_dir: Path, journal: Journal, replica: Replica, log_index: int) -> None:
+    machine = replica.machine
+    point = SnapshotPoint(log_index, _TERM, machine.sequence, machine.chain)
+    SnapshotStore(data_dir / "snapshots").write(point, snapshot_bytes(machine))
+    journal.compact(SnapshotReference(log_index, _TERM), log_index)
