@@ -105,7 +105,7 @@ def measure_failovers(exchange: LocalExchange, kills: int) -> list[float]:
     """Kill the leader again and again. Answers ms from each kill to the answer of the order sent right after it."""
     trader = _trader(exchange)
     times_ms = []
-    for number in tqdm(range(kills), desc="kills", leave=False):
+    for number in tqdm(range(kills), desc="kills", leave=False, disable=None):
         exchange.agreed_replicas()
         exchange.kill(exchange.leader())
         killed_s = time.monotonic()

@@ -71,7 +71,9 @@ def _write_history(config: Config, node_id: str, commands: int) -> Machine:
     log_index = _FIRST_LOG_INDEX
     setup = setup_entries()
     workload = single_workload(commands, seed=1)
-    for number, entry in enumerate(tqdm([*setup, *workload], desc="writing a history", unit="entry", leave=False)):
+    for number, entry in enumerate(
+        tqdm([*setup, *workload], desc="writing a history", unit="entry", leave=False, disable=None)
+    ):
         payload = TIMESTAMP.pack(NOW_NS) + entry
         journal.add(b"\x00" + payload, log_index, _TERM)
         replica.apply(log_index, _TERM, payload)

@@ -45,7 +45,11 @@ class LocalExchange:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.STDOUT,
         )
-        self.wait_ready()
+        try:
+            self.wait_ready()
+        except BaseException:
+            self.stop()
+            raise
         return time.monotonic() - started_s
 
     def stop(self) -> int:

@@ -1,0 +1,277 @@
+"""What a cluster's TOML file says: who the replicas are, where they listen, how patient they are.
+
+Only addresses, paths, sizes and times live here. A setting that changes results (a fee, a tick, a
+limit) is a command in the log instead, so that every replica and every replay agrees about it.
+
+Secrets are never in the file. It names the files that hold them, and the environment wins over
+those: ``TALLY_CLUSTER_SECRET`` and ``TALLY_MASTER_KEY``, both 64 hexadecimal digits. Replicas need the first
+one only; the master key opens the sealed API secrets and belongs to gateways.
+
+Every fault is a :class:`ConfigError` that names the file, the key and what is allowed there::
+
+    ConfigError: production.toml: raft.heartbeat_ms: 500 is too slow, at most a third of ...
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NamedTuple, NoReturn
+
+CLUSTER_SECRET_VARIABLE: Final = "TALLY_CLUSTER_SECRET"
+MASTER_KEY_VARIABLE: Final = "TALLY_MASTER_KEY"
+SECRET_SIZE: Final = 32
+REPLICAS_MIN: Final = 3
+REPLICAS_MAX: Final = 9
+HEARTBEATS_PER_ELECTION_TIMEOUT_MIN: Final = 3
+
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,31}", re.ASCII)
+_CLUSTER_ID: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
+_SECRET: Final = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
+_ADDRESS: Final = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+):(?P<port>[0-9]{1,5})", re.ASCII)
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used. The text is one sentence that says where and what is allowed."""
+
+
+class Address(NamedTuple):
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class NodeAddresses(NamedTuple):
+    """``peer`` is where the other replicas connect, ``door`` where gateways do."""
+
+    peer: Address
+    door: Address
+
+
+@dataclass(frozen=True)
+class RaftSettings:
+    """A follower waits between the two election timeouts, chosen anew each time, before it stands itself."""
+
+    election_timeout_ms_min: int = 400
+    election_timeout_ms_max: int = 800
+    heartbeat_ms: int = 50
+
+
+@dataclass(frozen=True)
+class LogSettings:
+    """``keep_tail_entries`` stay in the journal below a snapshot, so that a slow replica need not load it."""
+
+    snapshot_every_commands: int = 250_000
+    keep_tail_entries: int = 1_000
+
+
+@dataclass(frozen=True)
+class GatewaySettings:
+    """``request_timeout_ms`` bounds one HTTP request, all resends to new leaders included."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    request_timeout_ms: int = 10_000
+
+
+@dataclass(frozen=True)
+class Config:
+    """One cluster, as ``path`` describes it. Paths are absolute; ``nodes`` is sorted by node id."""
+
+    path: Path
+    cluster_id: bytes
+    group: str
+    nodes: Mapping[str, NodeAddresses]
+    data_dir: Path
+    cluster_secret_file: Path
+    master_key_file: Path
+    raft: RaftSettings
+    log: LogSettings
+    gateway: GatewaySettings
+
+
+def load_config(path: Path) -> Config:
+    """Read and check the whole file; nothing else is touched. ConfigError names the first fault."""
+    path = path.absolute()
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: there is no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+    root = _Table(path, "", document)
+    cluster_id = root.text("cluster_id", _CLUSTER_ID, "32 hexadecimal digits in lower case, unique to this cluster")
+    config = Config(
+        path=path,
+        cluster_id=bytes.fromhex(cluster_id),
+        group=root.text("group", _NAME, "a name of lower-case letters, digits and '-'", default="main"),
+        nodes=_read_nodes(root.table("nodes", required=True)),
+        data_dir=root.file("data_dir", default="data"),
+        cluster_secret_file=root.file("cluster_secret_file", default="cluster.secret"),
+        master_key_file=root.file("master_key_file", default="master.key"),
+        raft=_read_raft(root.table("raft")),
+        log=_read_log(root.table("log")),
+        gateway=_read_gateway(root.table("gateway")),
+    )
+    root.refuse_unknown_keys()
+    return config
+
+
+def node_addresses(config: Config, node_id: str) -> NodeAddresses:
+    """The addresses of one replica. ConfigError if the file does not name it."""
+    addresses = config.nodes.get(node_id)
+    if addresses is None:
+        known = ", ".join(config.nodes)
+        raise ConfigError(f"{config.path}: nodes: there is no node {node_id!r}; the file names {known}")
+    return addresses
+
+
+def node_data_dir(config: Config, node_id: str) -> Path:
+    """Where one replica keeps its files: ``<data_dir>/<node_id>``. It is not created here."""
+    node_addresses(config, node_id)
+    return config.data_dir / node_id
+
+
+def read_cluster_secret(config: Config, environ: Mapping[str, str] = os.environ) -> bytes:
+    """The 32 bytes that replicas and gateways prove to each other to hold."""
+    return _read_secret(config, "cluster_secret_file", config.cluster_secret_file, CLUSTER_SECRET_VARIABLE, environ)
+
+
+def read_master_key(config: Config, environ: Mapping[str, str] = os.environ) -> bytes:
+    """The 32 bytes under which gateways seal the secrets of API keys."""
+    return _read_secret(config, "master_key_file", config.master_key_file, MASTER_KEY_VARIABLE, environ)
+
+
+def _read_nodes(table: _Table) -> dict[str, NodeAddresses]:
+    nodes: dict[str, NodeAddresses] = {}
+    owners: dict[Address, str] = {}
+    for node_id in sorted(table.keys()):
+        if _NAME.fullmatch(node_id) is None:
+            table.refuse(node_id, "a node id is made of lower-case letters, digits and '-', at most 32")
+        node = table.table(node_id)
+        nodes[node_id] = NodeAddresses(peer=node.address("peer"), door=node.address("door"))
+        node.refuse_unknown_keys()
+        for key, address in nodes[node_id]._asdict().items():
+            if address in owners:
+                node.refuse(key, f"{address} is already the address of {owners[address]}")
+            owners[address] = f"nodes.{node_id}.{key}"
+    if not REPLICAS_MIN <= len(nodes) <= REPLICAS_MAX:
+        table.refuse("", f"{len(nodes)} nodes are named, a cluster has {REPLICAS_MIN} to {REPLICAS_MAX}")
+    return nodes
+
+
+def _read_raft(table: _Table) -> RaftSettings:
+    timeout_ms_min = table.integer("election_timeout_ms_min", 50, 60_000, RaftSettings.election_timeout_ms_min)
+    timeout_ms_max = table.integer("election_timeout_ms_max", 50, 60_000, RaftSettings.election_timeout_ms_max)
+    heartbeat_ms = table.integer("heartbeat_ms", 5, 20_000, RaftSettings.heartbeat_ms)
+    if timeout_ms_max <= timeout_ms_min:
+        table.refuse("election_timeout_ms_max", f"{timeout_ms_max} must be above election_timeout_ms_min")
+    if heartbeat_ms * HEARTBEATS_PER_ELECTION_TIMEOUT_MIN > timeout_ms_min:
+        table.refuse("heartbeat_ms", f"{heartbeat_ms} is too slow, at most a third of election_timeout_ms_min")
+    table.refuse_unknown_keys()
+    return RaftSettings(timeout_ms_min, timeout_ms_max, heartbeat_ms)
+
+
+def _read_log(table: _Table) -> LogSettings:
+    snapshot_every = table.integer("snapshot_every_commands", 100, 10**9, LogSettings.snapshot_every_commands)
+    keep_tail = table.integer("keep_tail_entries", 0, 10**6, LogSettings.keep_tail_entries)
+    table.refuse_unknown_keys()
+    return LogSettings(snapshot_every, keep_tail)
+
+
+def _read_gateway(table: _Table) -> GatewaySettings:
+    host = table.text("host", re.compile(r"[A-Za-z0-9_.:-]+"), "a host name or address", default=GatewaySettings.host)
+    port = table.integer("port", 1, 65_535, GatewaySettings.port)
+    timeout_ms = table.integer("request_timeout_ms", 100, 600_000, GatewaySettings.request_timeout_ms)
+    table.refuse_unknown_keys()
+    return GatewaySettings(host, port, timeout_ms)
+
+
+def _read_secret(config: Config, key: str, file: Path, variable: str, environ: Mapping[str, str]) -> bytes:
+    text = environ.get(variable)
+    if text is not None:
+        where = f"environment variable {variable}"
+    else:
+        where = f"{file} ({key} of {config.path.name})"
+        try:
+            readable_by_others = bool(file.stat().st_mode & 0o004)
+            text = file.read_text(encoding="ascii")
+        except FileNotFoundError:
+            raise ConfigError(f"{where}: there is no such file, and {variable} is not set") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{where}: cannot be read: {error}") from None
+        if readable_by_others:
+            raise ConfigError(f"{where}: every user of this machine can read it: run chmod 600 on it")
+    if _SECRET.fullmatch(text.strip()) is None:
+        raise ConfigError(f"{where}: a secret is written as {2 * SECRET_SIZE} hexadecimal digits")
+    return bytes.fromhex(text.strip())
+
+
+class _Table:
+    """One table of the document that remembers what was asked for, so that a misspelt key is refused."""
+
+    def __init__(self, path: Path, name: str, values: Mapping[str, Any]) -> None:
+        self._path = path
+        self._name = name
+        self._values = values
+        self._asked: set[str] = set()
+
+    def refuse(self, key: str, reason: str) -> NoReturn:
+        where = ".".join(part for part in (self._name, key) if part)
+        raise ConfigError(f"{self._path}: {where}: {reason}")
+
+    def keys(self) -> list[str]:
+        return list(self._values)
+
+    def refuse_unknown_keys(self) -> None:
+        for key in self._values:
+            if key not in self._asked:
+                self.refuse(key, f"this key is not known; allowed here: {', '.join(sorted(self._asked))}")
+
+    def table(self, key: str, *, required: bool = False) -> _Table:
+        value = self._get(key, None if required else {}, "a table")
+        if not isinstance(value, dict):
+            self.refuse(key, "must be a table")
+        return _Table(self._path, f"{self._name}.{key}" if self._name else key, value)
+
+    def text(self, key: str, pattern: re.Pattern[str], allowed: str, default: str | None = None) -> str:
+        value = self._get(key, default, allowed)
+        if not isinstance(value, str) or pattern.fullmatch(value) is None:
+            self.refuse(key, f"{value!r} is not {allowed}")
+        return value
+
+    def integer(self, key: str, lowest: int, highest: int, default: int) -> int:
+        value = self._get(key, default, "a whole number")
+        # A TOML boolean arrives as bool, which Python counts as an int.
+        if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value <= highest:
+            self.refuse(key, f"{value!r} is not a whole number from {lowest} to {highest}")
+        return value
+
+    def file(self, key: str, default: str) -> Path:
+        value = self._get(key, default, "a path")
+        if not isinstance(value, str) or not value:
+            self.refuse(key, f"{value!r} is not a path")
+        return (self._path.parent / value).absolute()
+
+    def address(self, key: str) -> Address:
+        allowed = 'an address such as "127.0.0.1:7101"'
+        value = self._get(key, None, allowed)
+        match = _ADDRESS.fullmatch(value) if isinstance(value, str) else None
+        if match is None or not 1 <= int(match["port"]) <= 65_535:
+            self.refuse(key, f"{value!r} is not {allowed}")
+        return Address(match["host"].strip("[]"), int(match["port"]))
+
+    def _get(self, key: str, default: object, allowed: str) -> Any:
+        self._asked.add(key)
+        value = self._values.get(key, default)
+        if value is None:
+            self.refuse(key, f"is missing; it must be {allowed}")
+        return value

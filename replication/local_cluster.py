@@ -1,0 +1,213 @@
+"""The folder of a cluster on one machine, as ``tally up`` makes it and finds it again.
+
+::
+
+    cluster.toml     three replicas on loopback ports (replication.config)
+    cluster.secret   what replicas and gateways prove to each other
+    master.key       seals the API secrets in the log: losing it means new API keys for everybody
+    operator.key     JSON {"key_id", "secret"}: the operator's API key
+    data/node-1/     what one replica keeps (data/node-2, data/node-3)
+    logs/            one log per process
+    run/             the lock and the process ids while it runs
+
+cluster.toml is written last: where it stands, everything else was written before.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import secrets
+import socket
+from pathlib import Path
+from typing import Final, Self
+
+from replication.config import Config, load_config
+from replication.private_directory import create_private_directory, sync_directory
+
+NODE_IDS: Final = ("node-1", "node-2", "node-3")
+LOOPBACK: Final = "127.0.0.1"
+OPERATOR_KEY_ID: Final = "operator"
+
+# Below the range that Linux takes for outgoing connections (32768 and up): a port from that range can be
+# occupied by anybody's connection while its node restarts, and dialling it can even connect to itself.
+_PORT_FIRST: Final = 20_000
+_PORT_LAST: Final = 31_999
+_PORT_TRIES: Final = 200
+_UNFINISHED: Final = ".new"
+_OWN_NAMES: Final = frozenset(("cluster.toml", "cluster.secret", "master.key", "operator.key", "logs", "run"))
+
+_CLUSTER_TOML: Final = """\
+# A cluster on this machine, made by `tally up`. Ports that are taken at a later start are chosen anew.
+cluster_id = "{cluster_id}"
+group = "main"
+data_dir = "data"
+cluster_secret_file = "cluster.secret"
+master_key_file = "master.key"
+"""
+_NODE_TOML: Final = """
+[nodes.{node_id}]
+peer = "{host}:{peer_port}"
+door = "{host}:{door_port}"
+"""
+
+
+class LocalClusterError(Exception):
+    """The folder or a port cannot be used. The text is one sentence that says what to do."""
+
+
+class LocalCluster:
+    """A cluster's folder, locked for this process until the ``with`` block ends."""
+
+    def __init__(self, directory: Path) -> None:
+        """Make the folder's files where there are none yet, and lock it.
+
+        LocalClusterError if another process runs this cluster, or if the folder is not one of ours.
+        """
+        self.directory = directory.absolute()
+        self.config_file = self.directory / "cluster.toml"
+        self.operator_key_file = self.directory / "operator.key"
+        self.log_dir = self.directory / "logs"
+        self.run_dir = self.directory / "run"
+        try:
+            self._refuse_a_foreign_folder()
+            for folder in (self.directory, self.log_dir, self.run_dir):
+                create_private_directory(folder)
+            self._lock = self._take_lock()
+            if not self.config_file.exists():
+                self._write_new_cluster()
+        except OSError as error:
+            raise LocalClusterError(
+                f"The folder {self.directory} cannot be used: {error.strerror} ({error.filename}). "
+                "Choose another with --data."
+            ) from None
+        self._require_the_secrets()
+
+    def load(self) -> Config:
+        """The configuration, after moving replicas whose ports somebody else has taken. ConfigError as always."""
+        config = load_config(self.config_file)
+        text = self.config_file.read_text(encoding="utf-8")
+        moved = text
+        for addresses in config.nodes.values():
+            for address in addresses:
+                if address.host == LOOPBACK and not is_port_free(LOOPBACK, address.port):
+                    moved = moved.replace(f'"{address}"', f'"{LOOPBACK}:{free_port(avoid=moved)}"')
+        if moved != text:
+            _write_whole(self.config_file, moved)
+            config = load_config(self.config_file)
+        return config
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        """Let another process run this cluster."""
+        os.ftruncate(self._lock, 0)
+        os.close(self._lock)
+
+    def _refuse_a_foreign_folder(self) -> None:
+        """Never scatter key files over somebody's home, and never give old data a new identity."""
+        if self.config_file.exists() or not self.directory.exists():
+            return
+        names = {entry.name.removesuffix(_UNFINISHED) for entry in self.directory.iterdir()}
+        if "data" in names and names - {"data"} <= _OWN_NAMES:
+            raise LocalClusterError(
+                f"{self.config_file} is missing, but the cluster's data is there: put the file back from a copy."
+            )
+        if names - _OWN_NAMES:
+            raise LocalClusterError(
+                f"The folder {self.directory} holds other files and no cluster: "
+                "choose an empty or a new one with --data."
+            )
+
+    def _take_lock(self) -> int:
+        path = self.run_dir / "supervisor.pid"
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
+            os.close(descriptor)
+            raise LocalClusterError(
+                f"The cluster in {self.directory} is already running (process {owner}). "
+                "Stop that one first, or choose another folder with --data."
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
+        return descriptor
+
+    def _write_new_cluster(self) -> None:
+        # A start that was cut short may have left some of the secrets: those are kept.
+        operator_key = json.dumps({"key_id": OPERATOR_KEY_ID, "secret": secrets.token_hex(32)}) + "\n"
+        for name, text in (
+            ("cluster.secret", secrets.token_hex(32) + "\n"),
+            ("master.key", secrets.token_hex(32) + "\n"),
+            ("operator.key", operator_key),
+        ):
+            if not (self.directory / name).exists():
+                _write_whole(self.directory / name, text)
+        document = _CLUSTER_TOML.format(cluster_id=secrets.token_hex(16))
+        for node_id in NODE_IDS:
+            peer_port = free_port(avoid=document)
+            door_port = free_port(avoid=f"{document}{peer_port}")
+            document += _NODE_TOML.format(node_id=node_id, host=LOOPBACK, peer_port=peer_port, door_port=door_port)
+        _write_whole(self.config_file, document)
+
+    def _require_the_secrets(self) -> None:
+        for name in ("cluster.secret", "master.key", "operator.key"):
+            if not (self.directory / name).exists():
+                raise LocalClusterError(f"{self.directory / name} is missing: put it back from a copy.")
+
+
+def is_port_free(host: str, port: int) -> bool:
+    """Whether a server could listen there now."""
+    return _listening_fault(host, port) is None
+
+
+def require_free_port(host: str, port: int) -> None:
+    """LocalClusterError if nobody could listen there, with the reason."""
+    fault = _listening_fault(host, port)
+    if fault is None:
+        return
+    if isinstance(fault, OSError) and fault.errno == errno.EADDRINUSE:
+        raise LocalClusterError(f"Port {port} on {host} is taken by another program: choose another with --port.")
+    reason = (isinstance(fault, OSError) and fault.strerror) or str(fault)
+    raise LocalClusterError(f"Cannot listen on {host} port {port}: {reason}. Choose others with --host and --port.")
+
+
+def free_port(*, avoid: str = "") -> int:
+    """A loopback port that nobody listens on and whose digits do not stand in ``avoid``."""
+    chance = secrets.SystemRandom()
+    for _ in range(_PORT_TRIES):
+        port = chance.randint(_PORT_FIRST, _PORT_LAST)
+        if str(port) not in avoid and is_port_free(LOOPBACK, port):
+            return port
+    raise LocalClusterError(f"No free port was found between {_PORT_FIRST} and {_PORT_LAST} on {LOOPBACK}.")
+
+
+def _listening_fault(host: str, port: int) -> OSError | UnicodeError | None:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            # As servers do: connections of an earlier run that linger in TIME_WAIT are no obstacle.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            probe.listen(1)
+    except (OSError, UnicodeError) as error:  # UnicodeError: the resolver's word for a malformed host name
+        return error
+    return None
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, complete or not at all."""
+    unfinished = path.with_name(path.name + _UNFINISHED)
+    unfinished.unlink(missing_ok=True)
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)
+    sync_directory(path.parent)

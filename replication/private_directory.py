@@ -1,0 +1,46 @@
+"""Directories that one process owns: created for the owner only, durable, locked."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+
+class DirectoryLocked(Exception):
+    """Another process uses the directory."""
+
+
+def create_private_directory(path: Path) -> None:
+    """Create `path` and what is missing above it, readable by the owner only, so that it survives a power loss."""
+    for missing in reversed(list(_missing(path))):
+        missing.mkdir(mode=0o700)
+        sync_directory(missing.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def lock_directory(path: Path) -> int:
+    """Take the directory for this process; DirectoryLocked if another has it.
+
+    The kernel gives the lock back when the returned descriptor is closed or the process ends, however it ends.
+    """
+    descriptor = os.open(path / "process.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise DirectoryLocked(f"another process uses {path}") from None
+    return descriptor
+
+
+def _missing(path: Path) -> Iterator[Path]:
+    while not path.exists():
+        yield path
+        path = path.parent

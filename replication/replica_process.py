@@ -1,0 +1,58 @@
+"""One replica as a process: what its last log line and its exit code say, and whether a restart can help.
+
+======  ==========================================================================================
+0       it was asked to end
+1       the world failed (a full disk, a taken port, a locked folder): starting it again may help
+70      it halted: going on, or starting again, would repeat the fault; docs/operations.md says what to do
+======  ==========================================================================================
+
+An assertion outside the state machine is a bug of ours: the process ends with a traceback and code 1. Inside the
+state machine it reaches this module as a Halt, since the same command would fail again.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from replication.agreement import Diverged
+from replication.archive import ArchiveDamaged, ArchiveGap
+from replication.config import Config
+from replication.halt import Halt
+from replication.journal import JournalBelongsToAnother
+from replication.journal_records import JournalDamaged, JournalError
+from replication.node import run
+from replication.pysyncobj_adapter import SnapshotMissing, UnsupportedPysyncobj
+from replication.snapshots import SnapshotDamaged
+from replication.supervisor import EXIT_HALTED
+
+logger = logging.getLogger(__name__)
+
+
+def run_replica(config: Config, node_id: str) -> int:
+    """Run until SIGTERM or SIGINT, or until the replica must not go on. Answers the exit code.
+
+    ConfigError if the configuration or a secret cannot be used.
+    """
+    try:
+        return run(config, node_id)
+    except Halt as halt:
+        if isinstance(halt.__cause__, OSError):
+            logger.critical("%s cannot go on: %s", node_id, halt)
+            return 1
+        logger.critical("%s halted: %s", node_id, halt, exc_info=halt.__cause__)
+        return EXIT_HALTED
+    except (
+        ArchiveDamaged,
+        ArchiveGap,
+        Diverged,
+        JournalBelongsToAnother,
+        JournalDamaged,
+        SnapshotDamaged,
+        SnapshotMissing,
+        UnsupportedPysyncobj,
+    ) as fault:
+        logger.critical("%s halted: %s", node_id, fault)
+        return EXIT_HALTED
+    except (JournalError, OSError) as fault:
+        logger.critical("%s cannot go on: %s", node_id, fault)
+        return 1

@@ -1,0 +1,147 @@
+"""``tally up``: three replicas, a gateway and perhaps the demo on this machine, from one command.
+
+The first start makes the folder (replication.local_cluster), every later one goes on where the
+cluster was. This process only supervises (replication.supervisor); all work is done by its children::
+
+    tally up --+-- tally node --node node-1      stage 1
+               +-- tally node --node node-2
+               +-- tally node --node node-3
+               +-- tally gateway                 stage 2
+               +-- tally demo                    stage 3, once the exchange is ready
+"""
+
+from __future__ import annotations
+
+import http.client
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from replication.config import Address
+from replication.local_cluster import LOOPBACK, LocalCluster, free_port, require_free_port
+from replication.supervisor import Child, ChildNeverWorked, Supervisor
+
+_WILDCARDS: Final = {"0.0.0.0": LOOPBACK, "::": "::1"}
+_LOOPBACKS: Final = frozenset((LOOPBACK, "localhost", "::1"))
+_PROBE_EVERY_S: Final = 0.05
+_PROBE_TIMEOUT_S: Final = 1.0
+_PATIENCE_S: Final = 15.0
+_SPINNER: Final = "|/-\\"
+_CLEAR_LINE: Final = "\r\033[K"
+
+
+@dataclass(frozen=True)
+class UpOptions:
+    """``program`` is the command line that stands for ``tally``. Port 0 chooses a free one."""
+
+    program: Sequence[str]
+    directory: Path
+    host: str = LOOPBACK
+    port: int = 8080
+    demo: bool = False
+
+
+def up(options: UpOptions) -> int:
+    """Run until a signal asks for the end; answers the exit code.
+
+    LocalClusterError or ConfigError, before anything was started, if the folder or a port cannot be used.
+    """
+    with LocalCluster(options.directory) as cluster:
+        port = options.port or free_port()
+        require_free_port(options.host, port)
+        return _run(options, cluster, port)
+
+
+def _run(options: UpOptions, cluster: LocalCluster, port: int) -> int:
+    config = cluster.load()
+    supervisor = Supervisor(log_dir=cluster.log_dir, run_dir=cluster.run_dir, say=_say)
+    # What a client on this machine dials.
+    address = Address(_WILDCARDS.get(options.host, options.host), port)
+    common = ("--config", str(cluster.config_file))
+    edge = ("--operator-key", str(cluster.operator_key_file), "--host", options.host, "--port", str(port))
+    try:
+        supervisor.start([_child(options, node_id, "node", *common, "--node", node_id) for node_id in config.nodes])
+        supervisor.start([_child(options, "gateway", "gateway", *common, *edge)])
+        if _wait_until_ready(supervisor, address, cluster.log_dir):
+            supervisor.declare_working()
+            if options.demo:
+                demo = ("--url", f"http://{address}", "--data", str(cluster.directory))
+                supervisor.start([_child(options, "demo", "demo", *demo)])
+            _welcome(options, cluster, address)
+        while not supervisor.stop_requested:
+            supervisor.tick(timeout_s=60.0)
+        _say("stopping")
+    except ChildNeverWorked as error:
+        print(f"tally up: {error}", file=sys.stderr, flush=True)
+        return 1
+    finally:
+        supervisor.stop()
+    _say("stopped; the same command goes on where this left off")
+    return 0
+
+
+def _child(options: UpOptions, name: str, *arguments: str) -> Child:
+    # Unbuffered, so that the last words of a child that dies are in its log.
+    return Child(name, (*options.program, *arguments), {"PYTHONUNBUFFERED": "1"})
+
+
+def _wait_until_ready(supervisor: Supervisor, address: Address, log_dir: Path) -> bool:
+    """Supervise until the exchange takes orders. False if the end was asked for before."""
+    begun_s = time.monotonic()
+    reminder_s = begun_s + _PATIENCE_S
+    turn = 0
+    try:
+        while not supervisor.stop_requested:
+            if _is_ready(address):
+                return True
+            supervisor.tick(_PROBE_EVERY_S)
+            now_s = time.monotonic()
+            if now_s >= reminder_s:
+                _say(f"not ready after {now_s - begun_s:.0f} s, still waiting; the logs are in {log_dir}")
+                reminder_s = now_s + _PATIENCE_S
+            if sys.stdout.isatty():
+                turn += 1
+                _write(f"\r{_SPINNER[turn % 4]} starting {now_s - begun_s:4.1f} s ")
+        return False
+    finally:
+        if sys.stdout.isatty():
+            _write(_CLEAR_LINE)
+
+
+def _is_ready(address: Address) -> bool:
+    connection = http.client.HTTPConnection(address.host, address.port, timeout=_PROBE_TIMEOUT_S)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _welcome(options: UpOptions, cluster: LocalCluster, address: Address) -> None:
+    _say(f"Tallystick is running: http://{address}")
+    _write(f"  operator key  {cluster.operator_key_file}\n")
+    _write(f"  data          {cluster.directory}\n")
+    _write(f"  logs          {cluster.log_dir}\n")
+    if options.demo:
+        _write("  demo          traders trade BTC-USD by themselves: open the page\n")
+    if options.host not in _LOOPBACKS:
+        _write(f"  careful       reachable from other machines at {options.host} port {address.port}, without TLS\n")
+    _write("  stop          Ctrl-C\n")
+
+
+def _say(line: str) -> None:
+    # On a terminal the spinner may stand on the line.
+    clear = _CLEAR_LINE if sys.stdout.isatty() else ""
+    _write(f"{clear}tally up: {line}\n")
+
+
+def _write(text: str) -> None:
+    # A terminal that was closed, or a pipe that nobody reads any more, is no reason to stop an exchange.
+    with suppress(OSError):
+        print(text, end="", flush=True)

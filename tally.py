@@ -1,0 +1,309 @@
+"""``tally``: the one command of Tallystick.
+
+Each sub-command imports its package only when it is called, so ``tally --help`` is quick and a replica
+never loads the gateway. An expected failure is one sentence on standard error: exit code 1, or 2 where
+the command line itself is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import platform
+import sys
+from pathlib import Path
+from typing import Final
+
+VERSION: Final = "0.1.0"
+
+DEFAULT_DIRECTORY: Final = Path("tally-data")
+DEFAULT_HOST: Final = "127.0.0.1"
+DEFAULT_PORT: Final = 8080
+DEFAULT_URL: Final = f"http://{DEFAULT_HOST}:{DEFAULT_PORT}"
+
+_EXAMPLES: Final = """\
+examples:
+  tally up                               three replicas and a gateway here, data in ./tally-data
+  tally up --demo                        the same, with traders that trade by themselves
+  tally call GET /v1/accounts/me         one signed request, as the operator
+  tally import bitstamp orders.csv.xz    replay a recorded day of orders into the running exchange
+  tally load --seconds 10                how many orders a second are committed over HTTP
+  tally replay tally-data                execute the whole log again and compare every replica with it
+
+`tally COMMAND --help` says more about each command.
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; answers the exit code."""
+    if sys.flags.optimize:
+        print(
+            "tally: do not run with python -O or PYTHONOPTIMIZE: the exchange's own checks must stay on.",
+            file=sys.stderr,
+        )
+        return 2
+    parser = build_parser()
+    # What follows `bench` is for its own parser.
+    arguments, rest = parser.parse_known_args(argv)
+    if rest and arguments.run is not _bench:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    arguments.rest = rest
+    try:
+        code: int = arguments.run(arguments)
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tally",
+        description="Tallystick, the core of a digital-asset exchange.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    up = commands.add_parser("up", help="run a whole exchange on this machine")
+    up.add_argument("--data", type=Path, default=DEFAULT_DIRECTORY, metavar="DIR", help="its folder (%(default)s)")
+    up.add_argument("--host", default=DEFAULT_HOST, help="where the gateway listens (%(default)s)")
+    up.add_argument("--port", type=_port, default=DEFAULT_PORT, help="its port (%(default)s); 0 chooses a free one")
+    up.add_argument("--demo", action="store_true", help="start traders that trade by themselves")
+    up.set_defaults(run=_up)
+
+    node = commands.add_parser("node", help="run one replica")
+    node.add_argument("--config", type=Path, required=True, metavar="FILE", help="the cluster's TOML file")
+    node.add_argument("--node", required=True, metavar="NAME", help="which of its nodes this is, such as node-1")
+    node.set_defaults(run=_node)
+
+    gateway = commands.add_parser("gateway", help="run one HTTP gateway")
+    gateway.add_argument("--config", type=Path, required=True, metavar="FILE", help="the cluster's TOML file")
+    gateway.add_argument("--host", help="instead of gateway.host of the file")
+    gateway.add_argument("--port", type=_port, help="instead of gateway.port of the file")
+    gateway.add_argument(
+        "--operator-key",
+        type=Path,
+        metavar="FILE",
+        help='JSON {"key_id", "secret"}: an API key of the operator, created if it does not exist yet',
+    )
+    gateway.set_defaults(run=_gateway)
+
+    call = commands.add_parser("call", help="send one signed request and print the answer")
+    call.add_argument("method", choices=("GET", "POST", "PATCH", "DELETE"))
+    call.add_argument("path", help="such as /v1/orders?market=BTC-USD")
+    call.add_argument("body", nargs="?", help="a JSON object")
+    call.add_argument("--key", type=Path, metavar="FILE", help='JSON {"key_id", "secret"}, instead of the operator\'s')
+    _add_client_options(call)
+    call.set_defaults(run=_call)
+
+    import_ = commands.add_parser("import", help="replay a recorded order flow into a running exchange")
+    import_.add_argument("format", choices=("bitstamp",), help="what the file is")
+    import_.add_argument("file", type=Path, help="CSV, plain or .xz")
+    import_.add_argument("--batch", type=_positive, default=50, help="rows in one request (%(default)s)")
+    import_.add_argument("--limit", type=_positive, help="stop after so many rows")
+    _add_client_options(import_)
+    import_.set_defaults(run=_import)
+
+    demo = commands.add_parser("demo", help="trade by itself, for ever")
+    _add_client_options(demo)
+    demo.set_defaults(run=_demo)
+
+    load = commands.add_parser("load", help="measure committed orders per second over HTTP")
+    load.add_argument("--connections", type=_positive, default=64, help="(%(default)s)")
+    load.add_argument("--seconds", type=_positive, default=10, help="(%(default)s)")
+    load.add_argument("--pipeline", type=_positive, default=1, help="requests in flight per connection (%(default)s)")
+    load.add_argument("--batch", type=_positive, default=0, help="orders in one request, instead of one each")
+    load.add_argument("--json", action="store_true", help="print the result as JSON")
+    _add_client_options(load)
+    load.set_defaults(run=_load)
+
+    replay = commands.add_parser("replay", help="execute the whole log again and verify it")
+    replay.add_argument(
+        "directory",
+        type=Path,
+        nargs="?",
+        default=DEFAULT_DIRECTORY,
+        help="folder of `tally up`, or of one replica (%(default)s); it may be running",
+    )
+    replay.set_defaults(run=_replay)
+
+    bench = commands.add_parser("bench", help="measure parts of the exchange", add_help=False)
+    bench.set_defaults(run=_bench)
+
+    version = commands.add_parser("version", help="print the version")
+    version.set_defaults(run=_version)
+    return parser
+
+
+def _add_client_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--url", default=DEFAULT_URL, help="the exchange (%(default)s)")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=DEFAULT_DIRECTORY,
+        metavar="DIR",
+        help='folder of `tally up`, for its operator.key (%(default)s); TALLY_KEY="key_id:secret" wins',
+    )
+
+
+def _up(arguments: argparse.Namespace) -> int:
+    from replication.config import ConfigError
+    from replication.local_cluster import LocalClusterError
+    from replication.up import UpOptions, up
+
+    options = UpOptions(
+        program=(sys.executable, str(Path(__file__).resolve())),
+        directory=arguments.data,
+        host=arguments.host,
+        port=arguments.port,
+        demo=arguments.demo,
+    )
+    try:
+        return up(options)
+    except (ConfigError, LocalClusterError) as error:
+        return _fail("up", error)
+
+
+def _node(arguments: argparse.Namespace) -> int:
+    from replication.config import ConfigError, load_config, node_addresses
+    from replication.replica_process import run_replica
+
+    try:
+        config = load_config(arguments.config)
+        node_addresses(config, arguments.node)
+        _log_to_stderr()
+        return run_replica(config, arguments.node)
+    except ConfigError as error:
+        return _fail("node", error)
+
+
+def _gateway(arguments: argparse.Namespace) -> int:
+    from gateway.serve import GatewayOptions, serve
+    from replication.config import ConfigError, load_config, read_cluster_secret, read_master_key
+
+    try:
+        config = load_config(arguments.config)
+        options = GatewayOptions(
+            host=arguments.host or config.gateway.host,
+            port=config.gateway.port if arguments.port is None else arguments.port,
+            doors={node_id: addresses.door for node_id, addresses in config.nodes.items()},
+            cluster_id=config.cluster_id,
+            cluster_secret=read_cluster_secret(config),
+            master_key=read_master_key(config),
+            bootstrap_operator=_read_key(arguments.operator_key) if arguments.operator_key else None,
+            request_timeout_ms=config.gateway.request_timeout_ms,
+        )
+    except (ConfigError, _KeyFileError) as error:
+        return _fail("gateway", error)
+    _log_to_stderr()
+    serve(options)
+    return 0
+
+
+def _call(arguments: argparse.Namespace) -> int:
+    from sim.client import Client, ClientError, Credentials
+
+    try:
+        body = None if arguments.body is None else json.loads(arguments.body)
+    except json.JSONDecodeError as error:
+        return _fail("call", f"the body is not JSON: {error}")
+    if body is not None and not isinstance(body, dict):
+        return _fail("call", 'the body must be a JSON object, such as \'{"name": "BTC"}\'')
+    try:
+        key = Credentials(*_read_key(arguments.key)) if arguments.key else Credentials.load(arguments.data)
+        response = Client(arguments.url, key).request(arguments.method, arguments.path, body)
+    except (ClientError, _KeyFileError) as error:
+        return _fail("call", error)
+    print(json.dumps(response.body, indent=2, ensure_ascii=False))
+    return 0 if response.ok else 1
+
+
+def _import(arguments: argparse.Namespace) -> int:
+    from sim.bitstamp import main as import_bitstamp
+
+    return import_bitstamp(
+        arguments.file,
+        url=arguments.url,
+        data_dir=arguments.data,
+        batch_size=arguments.batch,
+        limit=arguments.limit,
+    )
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from sim.demo import main as demo
+
+    return demo(url=arguments.url, data_dir=arguments.data)
+
+
+def _load(arguments: argparse.Namespace) -> int:
+    from sim.load import main as load
+
+    return load(
+        url=arguments.url,
+        data_dir=arguments.data,
+        connections=arguments.connections,
+        seconds=arguments.seconds,
+        pipeline=arguments.pipeline,
+        batch=arguments.batch,
+        as_json=arguments.json,
+    )
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    from sim.audit import main as audit
+
+    return audit(arguments.directory)
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    from sim.bench import main as bench
+
+    return bench(arguments.rest)
+
+
+def _version(_arguments: argparse.Namespace) -> int:
+    print(f"tallystick {VERSION} (Python {platform.python_version()}, {platform.system()} {platform.machine()})")
+    return 0
+
+
+class _KeyFileError(Exception):
+    """The file of an API key cannot be used."""
+
+
+def _read_key(path: Path) -> tuple[str, str]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        return str(document["key_id"]), str(document["secret"])
+    except OSError as error:
+        raise _KeyFileError(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError):
+        raise _KeyFileError(f'{path} is not a key file: it must hold JSON {{"key_id", "secret"}}') from None
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)-8s %(name)s: %(message)s"
+    )
+
+
+def _fail(command: str, reason: object) -> int:
+    print(f"tally {command}: {reason}", file=sys.stderr)
+    return 1
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 0 to 65535")
+    return int(text)
+
+
+def _positive(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

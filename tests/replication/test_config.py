@@ -1,0 +1,191 @@
+from pathlib import Path
+
+import pytest
+
+from replication.config import (
+    Address,
+    Config,
+    ConfigError,
+    NodeAddresses,
+    load_config,
+    node_addresses,
+    node_data_dir,
+    read_cluster_secret,
+    read_master_key,
+)
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+MINIMAL = """
+cluster_id = "00112233445566778899aabbccddeeff"
+[nodes.node-1]
+peer = "127.0.0.1:7101"
+door = "127.0.0.1:7201"
+[nodes.node-2]
+peer = "127.0.0.1:7102"
+door = "127.0.0.1:7202"
+[nodes.node-3]
+peer = "[::1]:7103"
+door = "replica.example:7203"
+"""
+
+
+def load(tmp_path: Path, text: str) -> Config:
+    path = tmp_path / "cluster.toml"
+    path.write_text(text)
+    return load_config(path)
+
+
+def test_the_smallest_file_gets_the_documented_defaults(tmp_path: Path) -> None:
+    config = load(tmp_path, MINIMAL)
+    assert config.cluster_id == bytes.fromhex("00112233445566778899aabbccddeeff")
+    assert config.group == "main"
+    assert list(config.nodes) == ["node-1", "node-2", "node-3"]
+    assert config.nodes["node-3"] == NodeAddresses(Address("::1", 7103), Address("replica.example", 7203))
+    raft = config.raft
+    assert (raft.election_timeout_ms_min, raft.election_timeout_ms_max, raft.heartbeat_ms) == (400, 800, 50)
+    assert (config.log.snapshot_every_commands, config.log.keep_tail_entries) == (250_000, 1_000)
+    gateway = config.gateway
+    assert (gateway.host, gateway.port, gateway.request_timeout_ms) == ("127.0.0.1", 8080, 10_000)
+
+
+def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    config = load(tmp_path, 'master_key_file = "keys/master.key"\ncluster_secret_file = "/etc/secret"\n' + MINIMAL)
+    assert config.master_key_file == tmp_path / "keys/master.key"
+    assert config.cluster_secret_file == Path("/etc/secret")
+    assert node_data_dir(config, "node-2") == tmp_path / "data/node-2"
+
+
+def test_an_address_is_written_as_it_is_read(tmp_path: Path) -> None:
+    config = load(tmp_path, MINIMAL)
+    assert [str(address) for address in config.nodes["node-3"]] == ["[::1]:7103", "replica.example:7203"]
+
+
+@pytest.mark.parametrize("name", ["dev", "staging", "production"])
+def test_the_example_files_load(name: str) -> None:
+    assert len(load_config(CONFIGS / f"{name}.toml").nodes) == 3
+
+
+def test_production_shows_the_defaults() -> None:
+    """A reader takes the values there for the defaults, and dev.toml says so."""
+    production = load_config(CONFIGS / "production.toml")
+    assert production.raft == type(production.raft)()
+    assert production.log == type(production.log)()
+    assert production.gateway == type(production.gateway)()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ('"00112233445566778899aabbccddeeff"', '"0011"', "cluster_id: '0011' is not 32 hexadecimal digits"),
+        ('cluster_id = "00112233445566778899aabbccddeeff"', "", "cluster_id: is missing; it must be 32 hexadecimal"),
+        ('cluster_id = "', 'cluster_id = 5\nx = "', "cluster_id: 5 is not 32 hexadecimal digits"),
+        ("[nodes.node-1]", "colour = 3\n[nodes.node-1]", "colour: this key is not known; allowed here: cluster_id, "),
+        ("[nodes.node-1]", "[nodes.Node_1]", "nodes.Node_1: a node id is made of lower-case letters"),
+        ("127.0.0.1:7101", "127.0.0.1", "nodes.node-1.peer: '127.0.0.1' is not an address"),
+        ("127.0.0.1:7101", "127.0.0.1:65536", "nodes.node-1.peer: '127.0.0.1:65536' is not an address"),
+        ("127.0.0.1:7101", "127.0.0.1:0", "nodes.node-1.peer: '127.0.0.1:0' is not an address"),
+        ('peer = "127.0.0.1:7101"', "peer = 7101", "nodes.node-1.peer: 7101 is not an address"),
+        ('door = "127.0.0.1:7201"', "", "nodes.node-1.door: is missing"),
+        ("7201", "7101", "nodes.node-1.door: 127.0.0.1:7101 is already the address of nodes.node-1.peer"),
+        ("7202", "7201", "nodes.node-2.door: 127.0.0.1:7201 is already the address of nodes.node-1.door"),
+        (
+            'door = "127.0.0.1:7201"',
+            'door = "127.0.0.1:7201"\nweight = 1',
+            "nodes.node-1.weight: this key is not known",
+        ),
+    ],
+)
+def test_a_fault_is_named_with_its_place(tmp_path: Path, old: str, new: str, complaint: str) -> None:
+    assert old in MINIMAL
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, MINIMAL.replace(old, new, 1))
+    assert str(caught.value).startswith(f"{tmp_path / 'cluster.toml'}: {complaint}")
+
+
+@pytest.mark.parametrize(
+    ("table", "complaint"),
+    [
+        ("[raft]\nheartbeat_ms = 134", "raft.heartbeat_ms: 134 is too slow, at most a third"),
+        ("[raft]\nelection_timeout_ms_max = 400", "raft.election_timeout_ms_max: 400 must be above"),
+        ("[raft]\nheartbeat_ms = true", "raft.heartbeat_ms: True is not a whole number from 5 to 20000"),
+        ("[raft]\nheartbeat_ms = 50.5", "raft.heartbeat_ms: 50.5 is not a whole number"),
+        ("[raft]\nhartbeat_ms = 50", "raft.hartbeat_ms: this key is not known"),
+        ("[log]\nfsync = false", "log.fsync: this key is not known"),
+        ("[log]\nsnapshot_every_commands = 0", "log.snapshot_every_commands: 0 is not a whole number"),
+        ("[gateway]\nport = 70000", "gateway.port: 70000 is not a whole number from 1 to 65535"),
+        ('[gateway]\nhost = ""', "gateway.host: '' is not a host name"),
+    ],
+)
+def test_a_fault_in_a_table_of_settings_is_named(tmp_path: Path, table: str, complaint: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, MINIMAL + table)
+    assert str(caught.value).startswith(f"{tmp_path / 'cluster.toml'}: {complaint}")
+
+
+def test_settings_at_their_limits_are_taken(tmp_path: Path) -> None:
+    config = load(
+        tmp_path, MINIMAL + "[raft]\nelection_timeout_ms_min = 150\nheartbeat_ms = 50\n[gateway]\nport = 65535"
+    )
+    assert (config.raft.heartbeat_ms, config.gateway.port) == (50, 65_535)
+
+
+def test_a_table_that_is_a_value_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"raft: must be a table"):
+        load(tmp_path, "raft = 3\n" + MINIMAL)
+
+
+def test_two_nodes_are_no_cluster(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="nodes: 2 nodes are named, a cluster has 3 to 9"):
+        load(tmp_path, MINIMAL[: MINIMAL.index("[nodes.node-3]")])
+
+
+def test_a_file_without_nodes_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="nodes: is missing"):
+        load(tmp_path, MINIMAL[: MINIMAL.index("[nodes.node-1]")])
+
+
+def test_a_missing_file_and_broken_toml_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no such file"):
+        load_config(tmp_path / "nowhere.toml")
+    with pytest.raises(ConfigError, match="not valid TOML"):
+        load(tmp_path, "cluster_id = ")
+    (tmp_path / "latin.toml").write_bytes(b"group = '\xe9'")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_config(tmp_path / "latin.toml")
+
+
+def test_an_unknown_node_is_refused(tmp_path: Path) -> None:
+    config = load(tmp_path, MINIMAL)
+    assert node_addresses(config, "node-1").peer == Address("127.0.0.1", 7101)
+    with pytest.raises(ConfigError, match="there is no node 'node-9'; the file names node-1, node-2, node-3"):
+        node_data_dir(config, "node-9")
+
+
+def test_a_secret_comes_from_its_file(tmp_path: Path) -> None:
+    config = load(tmp_path, MINIMAL)
+    config.cluster_secret_file.write_text("ab" * 32 + "\n")
+    config.cluster_secret_file.chmod(0o600)
+    assert read_cluster_secret(config, environ={}) == b"\xab" * 32
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    config = load(tmp_path, MINIMAL)
+    config.master_key_file.write_text("ab" * 32)
+    assert read_master_key(config, environ={"TALLY_MASTER_KEY": "CD" * 32}) == b"\xcd" * 32
+
+
+def test_a_secret_that_everybody_can_read_is_refused(tmp_path: Path) -> None:
+    config = load(tmp_path, MINIMAL)
+    config.cluster_secret_file.write_text("ab" * 32)
+    config.cluster_secret_file.chmod(0o644)
+    with pytest.raises(ConfigError, match=r"cluster.secret.*chmod 600"):
+        read_cluster_secret(config, environ={})
+
+
+def test_a_missing_or_malformed_secret_is_refused_without_showing_it(tmp_path: Path) -> None:
+    config = load(tmp_path, MINIMAL)
+    with pytest.raises(ConfigError, match=r"master\.key .*there is no such file, and TALLY_MASTER_KEY is not set"):
+        read_master_key(config, environ={})
+    with pytest.raises(ConfigError, match="TALLY_MASTER_KEY: a secret is written as 64 hex") as caught:
+        read_master_key(config, environ={"TALLY_MASTER_KEY": "hunter2"})
+    assert "hunter2" not in str(caught.value)
