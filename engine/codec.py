@@ -72,7 +72,7 @@ def encode_command(command: Command) -> bytes:
     layout = _COMMANDS_BY_TYPE[type(command)]
     try:
         body = _encode_body(layout, command)
-    except (StructError, ValueError) as error:
+    except (StructError, OverflowError) as error:
         raise CodecError(f"{type(command).__name__}: {error}") from None
     return COMMAND_HEADER.pack(layout.kind, COMMAND_HEADER.size + len(body)) + body
 

@@ -80,7 +80,7 @@ class PlaceOrder(NamedTuple):
 
 
 class CancelOrder(NamedTuple):
-    """The order is named by ``order_id``, or by ``client_order_id`` where ``order_id`` is 0."""
+    """The order is named either by ``order_id`` or, where that is 0, by ``client_order_id``."""
 
     account_id: int
     issued_at_ns: int

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from engine import rejects
-from engine.amounts import POWERS_OF_TEN, to_units
+from engine.amounts import POWERS_OF_TEN, SCALE_MAX, to_units
 from engine.commands import CreateAccount, CreateApiKey, CreateAsset, CreateMarket, Deposit
 from engine.dedup import is_valid_id
 from engine.events import (
@@ -21,7 +21,7 @@ from engine.events import (
     MarketCreated,
 )
 from engine.ledger import Ledger
-from engine.registry import DepositReceipt, Registry
+from engine.registry import DepositReceipt, Registry, market_name
 from engine.types import (
     AMOUNT_MAX,
     ASSET_DECIMALS_MAX,
@@ -87,15 +87,15 @@ class Listing:
         quote = registry.asset_by_name(command.quote_asset)
         if base is None or quote is None:
             return Outcome(rejects.UNKNOWN_ASSET)
-        asked = _market_asked_for(command, base, quote, len(registry.markets), sequence)
-        if asked is None:
-            return Outcome(rejects.LISTING_RULES)
-        market = registry.market_by_name(asked.name)
+        market = registry.market_by_name(market_name(base, quote))
+        market_id = len(registry.markets) if market is None else market.market_id
+        asked = _market_asked_for(command, base, quote, market_id, sequence)
         if market is not None:
-            same = market[:-1] == asked._replace(market_id=market.market_id)[:-1]
-            if not same:
+            if asked is None or market[:-1] != asked[:-1]:
                 return Outcome(rejects.NAME_TAKEN, conflicts_with=market.created_sequence)
             return Outcome(rejects.ACCEPTED, event=_market_created(market), repeats=market.created_sequence)
+        if asked is None:
+            return Outcome(rejects.LISTING_RULES)
         if len(registry.markets) > MARKETS_MAX:
             return Outcome(rejects.TOO_MANY)
         registry.add_market(asked)
@@ -168,7 +168,7 @@ def _market_asked_for(
     # A lot at one tick must cost a whole number of quote units: then every notional is exact.
     if tick_units * lot_units % POWERS_OF_TEN[base.decimals] or tick_units * lot_units > AMOUNT_MAX:
         return None
-    if command.min_notional_mantissa == 0:
+    if command.min_notional_mantissa == 0 and command.min_notional_scale <= SCALE_MAX:
         min_notional_units = 0
     else:
         min_notional_units = to_units(command.min_notional_mantissa, command.min_notional_scale, quote.decimals)
@@ -181,7 +181,7 @@ def _market_asked_for(
         return None
     return MarketSpec(
         market_id=market_id,
-        name=base.name + b"-" + quote.name,
+        name=market_name(base, quote),
         base_asset_id=base.asset_id,
         quote_asset_id=quote.asset_id,
         base_decimals=base.decimals,

@@ -32,7 +32,7 @@ from engine.listing import Listing, Outcome
 from engine.matching import Emit
 from engine.registry import Registry
 from engine.trading import Trading, report
-from engine.types import FORGOTTEN_PER_COMMAND_MAX, OPEN, OPERATOR, REQUEST_AGE_NS_MAX
+from engine.types import EXCHANGE_ACCOUNT, FORGOTTEN_PER_COMMAND_MAX, OPEN, OPERATOR, REQUEST_AGE_NS_MAX
 
 TraderCommand = PlaceOrder | CancelOrder | AmendOrder | CancelAll
 _TRADER_COMMANDS: Final = (PlaceOrder, CancelOrder, AmendOrder, CancelAll)
@@ -92,6 +92,9 @@ class Machine:
         if account is None:
             return [CommandRejected(rejects.UNKNOWN_ACCOUNT, 0)]
         if isinstance(command, _TRADER_COMMANDS):
+            # The exchange may owe makers rebates that earlier fills left unpaid, so it does not spend its fees.
+            if account.account_id == EXCHANGE_ACCOUNT:
+                return [CommandRejected(rejects.NOT_ALLOWED, 0)]
             return self._trade(command)
         if account.role != OPERATOR:
             return [CommandRejected(rejects.NOT_ALLOWED, 0)]
@@ -100,7 +103,7 @@ class Machine:
     def _trade(self, command: TraderCommand) -> list[Event]:
         """Answer a trader's request once, and its retries with the receipt of the first time."""
         request_id, content = _request_of(command)
-        if not is_valid_id(request_id):
+        if not is_valid_id(request_id) or not _names_one_order(command):
             return [CommandRejected(rejects.MALFORMED, 0)]
         receipt = self.receipts.find(command.account_id, request_id)
         if receipt is not None:
@@ -181,6 +184,13 @@ def _request_of(command: TraderCommand) -> tuple[bytes, bytes]:
     if isinstance(command, AmendOrder):
         return command.request_id, b"A" + _AMEND_CONTENT.pack(*command[2:7]) + command.client_order_id
     return command.request_id, b"M" + _MARKET_NUMBER.pack(command.market_id)
+
+
+def _names_one_order(command: TraderCommand) -> bool:
+    """A cancel or an amendment names its order by number or by its client's id, not by both."""
+    if not isinstance(command, CancelOrder | AmendOrder):
+        return True
+    return command.client_order_id == b"" if command.order_id else is_valid_id(command.client_order_id)
 
 
 def _events_of(outcome: Outcome) -> list[Event]:

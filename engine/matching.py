@@ -224,10 +224,10 @@ class Matcher:
         taker.quantity_lots = taker.executed_lots + taker.open_lots
 
     def _close_budget(self, taker: Order, stopped_by_price: bool, emit: Emit) -> None:
-        """A budget order ends when the rest buys no lot at the best price (filled), or when the book is empty."""
+        """A budget order ends when its rest buys no lot at the best price (filled), or when the book is empty."""
         taker.open_lots = 0
         taker.quantity_lots = taker.executed_lots
-        if stopped_by_price:
+        if stopped_by_price or not taker.held_units:
             status = FILLED if taker.executed_lots else CANCELLED
             self._close_with_rest(taker, status, CLOSED_BUDGET_SPENT, emit)
         else:

@@ -5,12 +5,13 @@ They change nothing and hold no references into the state, so an answer can be s
 
 from __future__ import annotations
 
+from heapq import nsmallest
 from typing import Any
 
 from engine.book import BookSide, Order
 from engine.machine import Machine
 from engine.trading import report
-from engine.types import AssetSpec, MarketSpec
+from engine.types import OPEN_ORDERS_PER_ACCOUNT_MAX, AssetSpec, MarketSpec
 
 Fields = dict[str, Any]
 
@@ -75,10 +76,24 @@ def order(machine: Machine, account_id: int, order_id: int, client_order_id: str
     return None if found is None else _order(found)
 
 
-def open_orders(machine: Machine, account_id: int, market_id: int) -> list[Fields]:
-    """The account's open orders by ascending number, in one market or (where that is 0) in all."""
+def open_orders(
+    machine: Machine,
+    account_id: int,
+    market_id: int,
+    after_order_id: int = 0,
+    limit: int = OPEN_ORDERS_PER_ACCOUNT_MAX,
+) -> list[Fields]:
+    """The account's open orders by ascending number, in one market or (where that is 0) in all.
+
+    At most ``limit`` of them, beginning after ``after_order_id``: the next page begins after the last one of this.
+    """
     orders = machine.trading.open_orders.get(account_id, {})
-    return [_order(orders[order_id]) for order_id in sorted(orders) if market_id in (0, orders[order_id].market_id)]
+    wanted = (
+        order_id
+        for order_id, order in orders.items()
+        if order_id > after_order_id and market_id in (0, order.market_id)
+    )
+    return [_order(orders[order_id]) for order_id in nsmallest(limit, wanted)]
 
 
 def book(machine: Machine, market_id: int, depth: int) -> Fields | None:

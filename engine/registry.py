@@ -74,3 +74,8 @@ class Registry:
         assert account.account_id == len(self.accounts), account
         self.accounts.append(account)
         self.account_ids[account.name] = account.account_id
+
+
+def market_name(base: AssetSpec, quote: AssetSpec) -> bytes:
+    """There is one market for each ordered pair of assets."""
+    return base.name + b"-" + quote.name

@@ -20,7 +20,7 @@ from engine.book import Order
 from engine.dedup import Receipt
 from engine.entry import CHAIN_SIZE
 from engine.machine import Machine
-from engine.registry import DepositReceipt
+from engine.registry import DepositReceipt, market_name
 from engine.types import OPEN, AccountSpec, ApiKey, AssetSpec, MarketSpec
 
 MAGIC: Final = b"TALLYSNP"
@@ -168,7 +168,7 @@ def _market_from(row: tuple[int, ...], assets: list[AssetSpec | None], market_id
     assert base is not None and quote is not None, row
     return MarketSpec(
         market_id=market_id,
-        name=base.name + b"-" + quote.name,
+        name=market_name(base, quote),
         base_asset_id=base_asset_id,
         quote_asset_id=quote_asset_id,
         base_decimals=base.decimals,

@@ -22,15 +22,18 @@ from engine.machine import Applied
 from engine.snapshot import snapshot_bytes, state_hash
 from replication import protocol, reads
 from replication.agreement import Agreement, Checkpoint
+from replication.background_snapshot import BackgroundSnapshot
 from replication.config import Config, node_addresses, node_data_dir, read_cluster_secret
 from replication.forked import ask_child
 from replication.journal import Journal
 from replication.poller import GroupCommitPoller, Poller
+from replication.proposals import Outcome
 from replication.protocol import Answer, Result, Status
-from replication.pysyncobj_adapter import Outcome, RaftTiming, ReplicatedLog
+from replication.pysyncobj_adapter import RaftTiming
 from replication.replica import TIMESTAMP, Replica, keep_collector_quiet
+from replication.replicated_log import ReplicatedLog
 from replication.server import Door, DoorLink
-from replication.snapshots import BackgroundSnapshot, SnapshotStore
+from replication.snapshots import SnapshotStore
 from replication.transport import PeerTransport
 
 logger = logging.getLogger(__name__)
@@ -116,10 +119,8 @@ class Node:
             cluster_secret=secret,
             now_s=now_s,
         )
-        # Before the log sends what is new, so that a proposal leaves in the tick in which it arrived. What gateways
-        # are told is committed already: it need not wait for the sync of what is newer.
-        self._poller.before_sync.insert(0, self._propose_waiting)
-        self._poller.before_sync.insert(0, self._let_out)
+        # What gateways are told is committed already: it need not wait for the sync of what is newer.
+        self._poller.before_sync += [self._propose_waiting, self._let_out]
         self._poller.after_sync.append(self.replica.flush_archive)
 
     def run(self) -> None:
@@ -131,6 +132,9 @@ class Node:
             if catching_up and self._log.applied_index >= self._log.commit_index:
                 catching_up = False
                 logger.info("%s has applied sequence %d", self._node_id, self.replica.machine.sequence)
+            if self._entries_in_flight and not self._log.is_leader:
+                # Whether a later leader commits them is not ours to wait for: their gateways send them again.
+                self._log.abandon_proposals()
             self._compare()
             self._take_snapshot()
         self._door.close()

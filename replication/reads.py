@@ -14,7 +14,7 @@ from engine import queries
 from replication.protocol import Answer
 from replication.replica import Replica
 
-ROWS_MAX: Final = 1_000
+ROWS_MAX: Final = 1_001  # one more than a page, which tells whether there is another
 
 
 def answer(replica: Replica, name: str, arguments: dict[str, Any]) -> Answer:
@@ -53,8 +53,8 @@ def _order(replica: Replica, account_id: int, order_id: int, client_order_id: st
     return queries.order(replica.machine, account_id, order_id, client_order_id)
 
 
-def _open_orders(replica: Replica, account_id: int, market_id: int) -> Any:
-    return queries.open_orders(replica.machine, account_id, market_id)
+def _open_orders(replica: Replica, account_id: int, market_id: int, after_order_id: int, limit: int) -> Any:
+    return queries.open_orders(replica.machine, account_id, market_id, after_order_id, min(limit, ROWS_MAX))
 
 
 def _book(replica: Replica, market_id: int, depth: int) -> Any:

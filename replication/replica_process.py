@@ -21,7 +21,8 @@ from replication.halt import Halt
 from replication.journal import JournalBelongsToAnother
 from replication.journal_records import JournalDamaged, JournalError
 from replication.node import run
-from replication.pysyncobj_adapter import SnapshotMissing, UnsupportedPysyncobj
+from replication.pysyncobj_adapter import UnsupportedPysyncobj
+from replication.replicated_log import SnapshotMissing
 from replication.snapshots import SnapshotDamaged
 from replication.supervisor import EXIT_HALTED
 

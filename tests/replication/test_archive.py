@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from tests.replication.recorded_history import payloads
 
 from engine.entry import Entry
 from engine.machine import Machine
@@ -16,6 +15,7 @@ from replication.archive import (
     read_segment_header,
 )
 from replication.replica import TIMESTAMP
+from tests.replication.recorded_history import payloads
 
 
 def history(count: int) -> list[Entry]:

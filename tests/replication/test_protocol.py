@@ -1,12 +1,12 @@
 """What goes through the door comes out the same, and damaged frames are refused."""
 
 import pytest
-from tests.replication.recorded_history import limit_order
 
 from engine.codec import encode_command
 from engine.types import BUY
 from replication import protocol
 from replication.protocol import Answer, ProtocolError, Query, Result, Status
+from tests.replication.recorded_history import limit_order
 
 COMMANDS = [
     (7, encode_command(limit_order(1, BUY, 10, 1, b"c1"))),

@@ -1,0 +1,54 @@
+"""What is listed: assets and markets by name and number, as the leader told last.
+
+Listings are only ever added, never changed, so an entry that is here is right. One that is not may be new: an unknown
+name is looked up once more before a client is told that it does not exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from gateway.errors import NotFound, shown
+from gateway.rendering import Asset, Market, market_of
+from replication.protocol import Answer
+
+
+class Directory:
+    """``fetch`` asks the leader for the directory."""
+
+    def __init__(self, fetch: Callable[[], Awaitable[Answer]]) -> None:
+        self.assets: dict[str, Asset] = {}
+        self.markets: dict[str, Market] = {}
+        self._markets_by_id: dict[int, Market] = {}
+        self._fetch = fetch
+
+    async def refresh(self) -> int:
+        """Fetch everything anew. Answers the sequence as of which it holds."""
+        answer = await self._fetch()
+        for spec in answer.value["assets"]:
+            self.assets[spec["name"]] = Asset(spec["asset_id"], spec["name"], spec["decimals"])
+        for spec in answer.value["markets"]:
+            market = market_of(spec)
+            self.markets[market.name] = market
+            self._markets_by_id[market.market_id] = market
+        return answer.sequence
+
+    async def market(self, name: str) -> Market:
+        if name not in self.markets:
+            await self.refresh()
+        if name not in self.markets:
+            raise NotFound("UNKNOWN_MARKET", f"There is no market {shown(name)}.")
+        return self.markets[name]
+
+    async def market_by_id(self, market_id: int) -> Market:
+        """The market that an event or an order names: it exists."""
+        if market_id not in self._markets_by_id:
+            await self.refresh()
+        return self._markets_by_id[market_id]
+
+    async def asset(self, name: str) -> Asset:
+        if name not in self.assets:
+            await self.refresh()
+        if name not in self.assets:
+            raise NotFound("UNKNOWN_ASSET", f"There is no asset {shown(name)}.")
+        return self.assets[name]

@@ -1,0 +1,189 @@
+"""What all routes have in common: body limit, signature, errors as JSON, metrics. One ASGI application per route."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from enum import Enum
+from typing import Any, Final, NamedTuple, cast
+
+import orjson
+from starlette.types import Receive, Scope, Send
+
+from engine.codec import encode_command
+from engine.commands import Command
+from gateway.auth import Caller, read_signature
+from gateway.edge import Edge
+from gateway.errors import ApiError, BodyTooLarge, Forbidden, Internal, OutcomeUnknown, Refused
+from gateway.outcomes import Outcome
+from gateway.rendering import Json
+
+BODY_BYTES_MAX: Final = 64 * 1024
+BATCH_BODY_BYTES_MAX: Final = 1024 * 1024
+
+JSON_TYPE: Final = b"application/json"
+
+logger = logging.getLogger(__name__)
+
+
+class Access(Enum):
+    PUBLIC = "public"
+    SIGNED = "signed"
+    OPERATOR = "operator"
+
+
+class Reply(NamedTuple):
+    """``body`` is rendered as JSON, unless it is bytes already; then ``content_type`` says what they are."""
+
+    status: int
+    body: Json | bytes
+    content_type: bytes = JSON_TYPE
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class Call:
+    """One request of one caller, on its way through a handler."""
+
+    __slots__ = ("_caller", "body", "commands_left", "edge", "issued_at_ns", "path", "query")
+
+    def __init__(self, edge: Edge, path: dict[str, str], query: bytes, body: bytes) -> None:
+        self.edge = edge
+        self.path = path
+        self.query = query
+        self.body = body
+        self.issued_at_ns = 0
+        self.commands_left = False
+        self._caller: Caller | None = None
+
+    @property
+    def caller(self) -> Caller:
+        assert self._caller is not None, "a public route has no caller"
+        return self._caller
+
+    def sign_in(self, caller: Caller, issued_at_ns: int) -> None:
+        self._caller = caller
+        self.issued_at_ns = issued_at_ns
+
+    async def execute(self, command: Command) -> Outcome:
+        """Send one command. Raises what kept it from being executed, or from being known to be."""
+        (outcome,) = await self.execute_all([command])
+        if isinstance(outcome, ApiError):
+            raise outcome
+        return outcome
+
+    async def execute_all(self, commands: list[Command]) -> list[Outcome | ApiError]:
+        """Send commands that reach the log in this order. One outcome each."""
+        records = [encode_command(command) for command in commands]
+        self.commands_left = True
+        outcomes = await self.edge.group.execute(records)
+        self.commands_left = any(isinstance(outcome, Outcome) or not outcome.definite for outcome in outcomes)
+        return outcomes
+
+    def answer_to(self, error: ApiError) -> ApiError:
+        """What the client must be told of an error in a handler.
+
+        Once a command may be in the log, only the log's own refusal is definite: that nobody answered a later question
+        does not undo it.
+        """
+        if self.commands_left and error.definite and not isinstance(error, Refused):
+            return OutcomeUnknown()
+        return error
+
+
+Handler = Callable[[Call], Awaitable[Reply]]
+
+
+class ClientGone(Exception):
+    """Nobody waits for an answer any more."""
+
+
+class Endpoint:
+    """The ASGI application of one route and method."""
+
+    def __init__(
+        self,
+        edge: Edge,
+        handler: Handler,
+        access: Access,
+        *,
+        name: str,
+        body_bytes_max: int = BODY_BYTES_MAX,
+    ) -> None:
+        self._edge = edge
+        self._handler = handler
+        self._access = access
+        self._body_bytes_max = body_bytes_max
+        self._metrics = edge.metrics.route(name)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started_s = time.perf_counter()
+        call: Call | None = None
+        try:
+            body = await _read_body(scope, receive, self._body_bytes_max)
+            call = Call(self._edge, scope["path_params"], scope["query_string"], body)
+            if self._access is not Access.PUBLIC:
+                await self._authenticate(call, scope)
+            reply = await self._handler(call)
+        except ClientGone:
+            return
+        except ApiError as error:
+            reply = error_reply(error if call is None else call.answer_to(error))
+        except Exception:
+            logger.exception("%s %s failed", scope["method"], scope["path"])
+            reply = error_reply(Internal(definite=call is None or not call.commands_left))
+        await send_reply(send, reply, self._edge.group.sequence)
+        self._metrics.observe(reply.status, time.perf_counter() - started_s)
+
+    async def _authenticate(self, call: Call, scope: Scope) -> None:
+        now_ns = time.time_ns()
+        signed = read_signature(scope["headers"], now_ns)
+        caller = await self._edge.keys.find(signed.key_id, now_ns)
+        caller.verify(signed, scope["method"].encode("ascii"), signed_target(scope), call.body)
+        if self._access is Access.OPERATOR and not caller.is_operator:
+            raise Forbidden
+        call.sign_in(caller, signed.issued_at_ns)
+
+
+def signed_target(scope: Scope) -> bytes:
+    """Path and query as the client sent them, escapes included."""
+    path = cast(bytes, scope["raw_path"])
+    return b"%b?%b" % (path, scope["query_string"]) if scope["query_string"] else path
+
+
+def error_reply(error: ApiError) -> Reply:
+    return Reply(error.status, error.body())
+
+
+def encode_body(body: dict[str, Any]) -> bytes:
+    return orjson.dumps(body)
+
+
+async def send_reply(send: Send, reply: Reply, sequence: int) -> None:
+    content = reply.body if isinstance(reply.body, bytes) else encode_body(reply.body)
+    headers = [
+        (b"content-type", reply.content_type),
+        (b"content-length", b"%d" % len(content)),
+        (b"x-tally-sequence", b"%d" % sequence),
+        (b"cache-control", b"no-store"),
+        *reply.headers,
+    ]
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": content})
+
+
+async def _read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
+    for name, value in scope["headers"]:
+        # The parser has checked that it is a number.
+        if name == b"content-length" and int(value) > limit_bytes:
+            raise BodyTooLarge(limit_bytes)
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise ClientGone
+        body += message.get("body", b"")
+        if len(body) > limit_bytes:
+            raise BodyTooLarge(limit_bytes)
+        if not message.get("more_body", False):
+            return bytes(body)

@@ -1,0 +1,78 @@
+"""Public routes: what is listed, the book, the trades."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from engine.types import SIDE_NAMES
+from gateway.endpoint import Call, Reply
+from gateway.parsing import query_count, read_query
+from gateway.rendering import Json, Market, market_body, timestamp_text
+
+_DEPTH_DEFAULT: Final = 20
+_TRADES_DEFAULT: Final = 50
+_COUNT_MAX: Final = 1_000
+
+
+async def list_assets(call: Call) -> Reply:
+    read_query(call.query, frozenset())
+    directory = call.edge.directory
+    sequence = await directory.refresh()
+    assets = [{"asset": asset.name, "decimals": asset.decimals} for asset in directory.assets.values()]
+    return Reply(200, {"sequence": sequence, "assets": assets})
+
+
+async def list_markets(call: Call) -> Reply:
+    read_query(call.query, frozenset())
+    directory = call.edge.directory
+    sequence = await directory.refresh()
+    return Reply(200, {"sequence": sequence, "markets": [market_body(one) for one in directory.markets.values()]})
+
+
+async def show(call: Call) -> Reply:
+    read_query(call.query, frozenset())
+    market = await call.edge.directory.market(call.path["market"])
+    return Reply(200, {"sequence": call.edge.group.sequence, **market_body(market)})
+
+
+async def show_book(call: Call) -> Reply:
+    parameters = read_query(call.query, frozenset(("depth",)))
+    depth = query_count(parameters, "depth", default=_DEPTH_DEFAULT, maximum=_COUNT_MAX)
+    market = await call.edge.directory.market(call.path["market"])
+    answer = await call.edge.group.query("book", {"market_id": market.market_id, "depth": depth})
+    return Reply(
+        200,
+        {
+            "sequence": answer.sequence,
+            "market": market.name,
+            "bids": _levels_body(market, answer.value["bids"]),
+            "asks": _levels_body(market, answer.value["asks"]),
+        },
+    )
+
+
+async def show_trades(call: Call) -> Reply:
+    parameters = read_query(call.query, frozenset(("limit",)))
+    limit = query_count(parameters, "limit", default=_TRADES_DEFAULT, maximum=_COUNT_MAX)
+    market = await call.edge.directory.market(call.path["market"])
+    answer = await call.edge.group.query("trades", {"market_id": market.market_id, "limit": limit})
+    trades = [_trade_body(market, trade) for trade in answer.value]
+    return Reply(200, {"sequence": answer.sequence, "market": market.name, "trades": trades})
+
+
+def _levels_body(market: Market, levels: list[list[int]]) -> list[list[str | int]]:
+    return [
+        [market.price(price_ticks), market.quantity(quantity_lots), order_count]
+        for price_ticks, quantity_lots, order_count in levels
+    ]
+
+
+def _trade_body(market: Market, trade: Json) -> Json:
+    return {
+        "trade_id": trade["trade_id"],
+        "price": market.price(trade["price_ticks"]),
+        "quantity": market.quantity(trade["quantity_lots"]),
+        "taker_side": SIDE_NAMES[trade["taker_side"]],
+        "sequence": trade["sequence"],
+        "timestamp": timestamp_text(trade["timestamp_ns"]),
+    }

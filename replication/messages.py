@@ -1,0 +1,109 @@
+"""What replicas say to each other, and how it looks on the wire: MessagePack arrays with the kind first.
+
+Every message carries the sender's term at the moment it was queued. Decoding checks kind, number, type and range of
+all fields; what does not fit raises `MalformedMessage`, and the link it came from is dropped. Nothing is ever
+unpickled.
+"""
+
+from typing import Annotated
+
+import msgspec
+
+from replication.snapshots import SnapshotMeta
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+Digest = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
+
+
+class MalformedMessage(Exception):
+    """Bytes that are not a message of ours; the link they came from cannot be trusted any further."""
+
+
+class _Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Fields are written in order, so their order is part of the protocol."""
+
+    term: Count
+
+
+class AppendEntries(_Message, frozen=True, array_like=True, tag=1):
+    """Leader: here are the entries after (prev_index, prev_term); without entries it is a heartbeat.
+
+    Entry k of `entries` is (term, command) at log index `prev_index + 1 + k`.
+    """
+
+    commit_index: Count
+    prev_index: Count
+    prev_term: Count
+    entries: list[tuple[Count, bytes]]
+
+
+class NextIndex(_Message, frozen=True, array_like=True, tag=2):
+    """Follower's answer to append_entries and snapshots (pysyncobj calls it next_node_idx).
+
+    `success`: my log equals yours before `next_index`, and it is on my disk. `reset`: I do not have your entry at
+    `prev_index`; try from `next_index`. Neither: I am here, and this is my term.
+    """
+
+    next_index: Count
+    prev_index: Count
+    success: bool
+    reset: bool
+
+
+class RequestVote(_Message, frozen=True, array_like=True, tag=3):
+    """Candidate: vote for me in this term; my log ends like this."""
+
+    last_log_index: Count
+    last_log_term: Count
+
+
+class ResponseVote(_Message, frozen=True, array_like=True, tag=4):
+    """I voted for you in this term. There is no message for a refusal."""
+
+
+class TimeoutNow(_Message, frozen=True, array_like=True, tag=5):
+    """Leader: start an election at once, you are to take over."""
+
+
+class SnapshotChunk(_Message, frozen=True, array_like=True, tag=6):
+    """Leader: chunk number `number` of the snapshot `meta`, which replaces log entries that I no longer have."""
+
+    meta: SnapshotMeta
+    number: Count
+    data: bytes
+
+
+class SnapshotProgress(_Message, frozen=True, array_like=True, tag=7):
+    """Follower: of the snapshot at `log_index` I want chunk `next_number` next."""
+
+    log_index: Count
+    next_number: Count
+
+
+class Checkpoint(_Message, frozen=True, array_like=True, tag=8):
+    """I applied everything up to `log_index`; my commands ended at `sequence` with this hash chain."""
+
+    log_index: Count
+    sequence: Count
+    chain: Digest
+
+
+Message = (
+    AppendEntries | NextIndex | RequestVote | ResponseVote | TimeoutNow | SnapshotChunk | SnapshotProgress | Checkpoint
+)
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
+
+
+def encode(message: Message) -> bytes:
+    """One message as the payload of one frame."""
+    return _encoder.encode(message)
+
+
+def decode(payload: bytes) -> Message:
+    """The message in one frame; MalformedMessage if it is none."""
+    try:
+        return _decoder.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MalformedMessage(f"{len(payload)} bytes that are no message: {error}") from error

@@ -1,0 +1,431 @@
+"""The replicated log: agreement, durability, snapshots and the apply loop of one replica.
+
+One thread calls everything. `tick()` does one round: elections, commit, apply, send, then the poller waits for input,
+with the durability point before and after (see `replication.poller`).
+
+How far the log has come, smallest first on a leader::
+
+    applied_index <= commit_index <= journal.durable_index <= last_index
+
+The third relation holds because the commit rule is shown durable entries only (see `replication.pysyncobj_adapter`): a
+leader cannot count its own copy of an entry before it is on its disk, whatever the followers acknowledged meanwhile.
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from replication.halt import Halt
+from replication.journal import Journal, SnapshotReference
+from replication.log_receiver import IncomingSnapshot, take_entries
+from replication.log_sender import LogSender
+from replication.messages import (
+    AppendEntries,
+    Checkpoint,
+    Message,
+    NextIndex,
+    RequestVote,
+    SnapshotChunk,
+    SnapshotProgress,
+)
+from replication.poller import GroupCommitPoller
+from replication.proposals import OnOutcome, Outcome, Proposals, answer
+from replication.pysyncobj_adapter import PeerNode, Raft, RaftTiming, Role, UnsupportedPysyncobj, now_s
+from replication.snapshots import SnapshotMeta, SnapshotStore
+from replication.transport import Transport
+
+__all__ = [
+    "Halt",
+    "OnOutcome",
+    "Outcome",
+    "RaftTiming",
+    "ReplicatedLog",
+    "Role",
+    "SnapshotMissing",
+    "StateMachine",
+    "UnsupportedPysyncobj",
+]
+
+PAYLOAD_BYTES_MAX = 16 * 1024 * 1024
+
+_APPLICATION = b"\x00"
+_NO_OP = b"\x01"  # as pysyncobj writes it
+
+logger = logging.getLogger(__name__)
+
+
+class SnapshotMissing(Exception):
+    """Journal and snapshots do not belong together: the state cannot be rebuilt from what is on this disk."""
+
+
+class StateMachine(Protocol):
+    """What the log drives. Errors of either method stop the replica."""
+
+    def apply(self, log_index: int, term: int, payload: bytes) -> object:
+        """Apply one committed payload; called once per index, in order. The result goes to the proposer."""
+
+    def restore(self, meta: SnapshotMeta, blob: bytes) -> None:
+        """Replace the whole state by a snapshot."""
+
+
+class ReplicatedLog:
+    """One replica of the log, driven by `tick()`."""
+
+    def __init__(
+        self,
+        *,
+        node_id: str,
+        peer_ids: Iterable[str],
+        journal: Journal,
+        transport: Transport,
+        poller: GroupCommitPoller,
+        state_machine: StateMachine,
+        snapshots: SnapshotStore,
+        timing: RaftTiming,
+        on_role_change: Callable[[Role], None] | None = None,
+        on_checkpoint: Callable[[str, int, int, bytes], None] | None = None,
+        proposal_timeout_s: float = 10.0,
+        keep_tail_entries: int = 1_000,
+    ) -> None:
+        """Restore the newest snapshot, if any, and take part from the first tick on.
+
+        `on_role_change(role)` is called from inside `tick()`. `on_checkpoint(peer_id, log_index, sequence, chain)`
+        receives what peers broadcast. `keep_tail_entries` entries before a snapshot are kept for slow followers.
+
+        Errors: UnsupportedPysyncobj, SnapshotMissing, SnapshotDamaged, Halt if the state machine fails to restore.
+        """
+        journal_is_new = len(journal) == 0
+        self._journal = journal
+        self._transport = transport
+        self._state_machine = state_machine
+        self._snapshots = snapshots
+        self._timing = timing
+        self._on_role_change = on_role_change
+        self._on_checkpoint = on_checkpoint
+        self._keep_tail_entries = keep_tail_entries
+        self._proposals = Proposals(proposal_timeout_s)
+        self._incoming = IncomingSnapshot()
+        self._stopped_by: BaseException | None = None
+        self._peers = {peer_id: PeerNode(peer_id) for peer_id in sorted(peer_ids)}
+        self._sender = LogSender(journal, transport, snapshots, self._peers)
+        self._raft = Raft(self, PeerNode(node_id), list(self._peers.values()), journal, timing, poller)
+        transport.on_message = self._on_message
+        transport.on_connected = self._on_connected
+        transport.on_disconnected = self._on_disconnected
+        poller.queue_entries = self._send_new_entries
+        self._restore(journal_is_new)
+
+    # What one may know
+
+    @property
+    def role(self) -> Role:
+        """Follower, candidate or leader. There may be two leaders at a time, of different terms."""
+        return self._raft.role()
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether this replica leads its term. It may not know yet that a later term has begun."""
+        return self._raft.role() is Role.LEADER
+
+    @property
+    def leader_ready(self) -> bool:
+        """Whether this replica leads and has applied everything that was committed before its term: only then
+        may it serve."""
+        return self.is_leader and self.applied_index >= self._raft.first_index_of_own_term()
+
+    @property
+    def leader_id(self) -> str | None:
+        """The leader of this term as far as this replica knows."""
+        return self._raft.leader_id()
+
+    @property
+    def term(self) -> int:
+        """The highest term this replica has seen."""
+        return self._raft.term()
+
+    @property
+    def commit_index(self) -> int:
+        """The highest log index known to be committed."""
+        return self._raft.commit_index()
+
+    @property
+    def applied_index(self) -> int:
+        """The highest log index applied to the state machine."""
+        return self._raft.applied_index()
+
+    @property
+    def applied_term(self) -> int:
+        """The term of the entry at `applied_index`."""
+        return self._journal.term_at(self.applied_index)
+
+    @property
+    def last_index(self) -> int:
+        """The highest log index in the journal."""
+        return self._journal.last
+
+    @property
+    def undecided_proposals(self) -> int:
+        """How many proposals wait for their outcome."""
+        return len(self._proposals)
+
+    def match_indexes(self) -> dict[str, int]:
+        """Leader: how far each peer's log is known to agree with ours, on the peer's disk."""
+        return self._sender.match_indexes()
+
+    # What one may do
+
+    def tick(self, timeout_s: float) -> None:
+        """One round; waits for input up to `timeout_s`, or not at all while there are entries left to apply.
+
+        Whatever it raises is final: the replica has stopped, and every later tick raises Halt.
+        """
+        if self._stopped_by is not None:
+            raise Halt("this replica has stopped") from self._stopped_by
+        try:
+            self._transport.maintain()
+            self._proposals.expire(now_s())
+            self._raft.doTick(0.0 if self.applied_index < self.commit_index else timeout_s)
+        except BaseException as error:
+            self._stopped_by = error
+            raise
+
+    def propose(self, payload: bytes, on_outcome: OnOutcome) -> None:
+        """Leader: append one entry. `on_outcome(outcome, detail)` is called exactly once, see `Outcome`.
+
+        On another replica it is called at once with FAILED. Proposals are never forwarded.
+        """
+        assert len(payload) <= PAYLOAD_BYTES_MAX, f"a payload of {len(payload)} bytes"
+        if not self.is_leader or self._stopped_by is not None:
+            answer(on_outcome, Outcome.FAILED, "not the leader")
+            return
+        index = self._journal.last + 1
+        self._journal.add(_APPLICATION + payload, index, self.term)
+        self._proposals.add(index, self.term, on_outcome, now_s())
+
+    def abandon_proposals(self) -> None:
+        """Answer every undecided proposal with UNKNOWN, for instance before shutting down."""
+        self._proposals.abandon()
+
+    def snapshot_taken(self, meta: SnapshotMeta) -> bool:
+        """A snapshot of our state is in the store: let it stand for the log up to its index.
+
+        False if a newer snapshot stands there already.
+        """
+        newest = self._journal.snapshot
+        if meta.log_index < self._journal.first or (newest is not None and meta.log_index <= newest.log_index):
+            return False
+        assert meta.log_index <= self.applied_index, f"a snapshot of the future: {meta.log_index}"
+        first_index = max(self._journal.first, meta.log_index - self._keep_tail_entries)
+        self._journal.compact(SnapshotReference(meta.log_index, meta.log_term), first_index)
+        return True
+
+    def broadcast_checkpoint(self, log_index: int, sequence: int, chain: bytes) -> None:
+        """Tell all peers what this replica has at `log_index`, so that they can compare."""
+        for peer_id in self._transport.connected_ids:
+            self._transport.send(peer_id, Checkpoint(self.term, log_index, sequence, chain))
+
+    def transfer_leadership(self, peer_id: str | None = None) -> bool:
+        """Leader: ask a peer, or the one that is furthest, to take over. False if none is up to date.
+
+        True means that the request was queued; watch `role`.
+        """
+        return self._raft.transfer_to(self._peers[peer_id] if peer_id else None)
+
+    def destroy(self) -> None:
+        """Close links and journal; what was not synced is lost, as in a crash."""
+        self._stopped_by = self._stopped_by or Halt("closed")
+        self._transport.destroy()
+        self._journal.close()
+
+    # Start
+
+    def _restore(self, journal_is_new: bool) -> None:
+        journal, reference = self._journal, self._journal.snapshot
+        meta = self._snapshots.latest()
+        if meta is None:
+            if reference is not None or journal.first != 1:
+                raise SnapshotMissing(f"the log begins at {journal.first}, but there is no snapshot")
+            return
+        if journal_is_new:
+            raise SnapshotMissing("there are snapshots but no journal: this replica forgot how it voted")
+        if reference is not None and meta.log_index < reference.log_index:
+            raise SnapshotMissing(f"the snapshot at {reference.log_index} is gone, the newest is {meta.log_index}")
+        # The newest may be newer than the reference: the process ended between writing one and recording it.
+        blob = self._snapshots.read(meta)
+        if not self._has_entry(meta.log_index, meta.log_term):
+            if meta.log_index <= self.commit_index:
+                raise SnapshotMissing(f"log and snapshot disagree about the committed entry {meta.log_index}")
+            journal.reset_to(SnapshotReference(meta.log_index, meta.log_term), _NO_OP)
+        self._restore_state(meta, blob)
+
+    def _restore_state(self, meta: SnapshotMeta, blob: bytes) -> None:
+        try:
+            self._state_machine.restore(meta, blob)
+        except Exception as error:
+            raise Halt(f"cannot restore the snapshot at log index {meta.log_index}: {error!r}") from error
+        self._raft.set_commit_index(max(self.commit_index, meta.log_index))
+        self._raft.set_applied_index(meta.log_index)
+
+    def _has_entry(self, index: int, term: int) -> bool:
+        return self._journal.first <= index <= self._journal.last and self._journal.term_at(index) == term
+
+    # Called by Raft, see RaftOwner
+
+    def apply_committed(self) -> bool:
+        """Apply what is committed, for at most one heartbeat; True if followers should hear of it at once."""
+        commit_index, applied_index = self.commit_index, self.applied_index
+        if applied_index >= commit_index:
+            return False
+        if self.is_leader:
+            durable_index = self._journal.durable_index
+            assert commit_index <= durable_index, f"committed {commit_index}, on disk {durable_index}"
+        enough_s = now_s() + self._timing.heartbeat_s
+        while applied_index < commit_index and now_s() <= enough_s:
+            command, index, term = self._journal.entry(applied_index + 1)
+            assert index == applied_index + 1, f"entry {index} after {applied_index}"
+            result = self._apply(command, index, term)
+            applied_index = index
+            self._raft.set_applied_index(applied_index)
+            self._proposals.decide(index, term, result)
+        return self.is_leader
+
+    def _apply(self, command: bytes, index: int, term: int) -> object:
+        kind = command[:1]
+        if kind == _NO_OP:
+            return None
+        if kind != _APPLICATION:
+            raise Halt(f"log index {index} has unknown type {kind!r}")
+        try:
+            return self._state_machine.apply(index, term, command[1:])
+        except Exception as error:
+            raise Halt(f"applying log index {index} failed: {error!r}") from error
+
+    def role_changed(self, role: Role) -> None:
+        """pysyncobj changed the role."""
+        logger.info("%s in term %d", role.value, self.term)
+        if self._on_role_change is not None:
+            self._on_role_change(role)
+
+    def leadership_begins(self) -> None:
+        """This replica won an election."""
+        self._incoming.forget()
+        self._sender.lead()
+
+    def term_changed(self, term: int) -> None:
+        """What was queued in an earlier term must not leave any more."""
+        self._transport.purge(term)
+
+    def send_heartbeats(self) -> None:
+        """Leader: send what is new, and at least one message to every follower."""
+        self._send(heartbeat=True)
+
+    def send_message(self, peer_id: str, message: Message) -> None:
+        """Send what pysyncobj wants to say."""
+        self._transport.send(peer_id, message)
+
+    def _send_new_entries(self) -> None:
+        if self.is_leader:
+            self._send(heartbeat=False)
+
+    def _send(self, *, heartbeat: bool) -> None:
+        self._sender.send(term=self.term, commit_index=self.commit_index, now_s=now_s(), heartbeat=heartbeat)
+
+    # Input from peers
+
+    def _on_connected(self, peer_id: str) -> None:
+        self._raft.connected(self._peers[peer_id])
+        self._sender.connected(peer_id)
+
+    def _on_disconnected(self, peer_id: str) -> None:
+        self._raft.disconnected(self._peers[peer_id])
+        self._sender.disconnected(peer_id)
+
+    def _on_message(self, peer_id: str, message: Message) -> None:
+        peer = self._peers.get(peer_id)
+        if peer is None:
+            logger.warning("ignored a message of %r, who is no member", peer_id)
+            return
+        if isinstance(message, AppendEntries | SnapshotChunk):
+            if self._follows(peer, message):
+                if isinstance(message, AppendEntries):
+                    self._take_entries(peer_id, message)
+                else:
+                    self._take_snapshot(peer_id, message)
+        elif isinstance(message, NextIndex | SnapshotProgress):
+            self._on_answer(peer, message)
+        elif isinstance(message, Checkpoint):
+            if self._on_checkpoint is not None:
+                self._on_checkpoint(peer_id, message.log_index, message.sequence, message.chain)
+        elif isinstance(message, RequestVote) and message.term < self.term:
+            self._tell_term(peer_id)
+        else:
+            self._raft.receive(peer, message)
+
+    def _follows(self, peer: PeerNode, message: AppendEntries | SnapshotChunk) -> bool:
+        """Whether the sender leads our term; adopts its term, its leadership and the end of our patience."""
+        if message.term < self.term:
+            self._tell_term(peer.id)
+            return False
+        if message.term == self.term and self.is_leader:
+            raise Halt(f"{peer.id} and this replica both lead term {message.term}")
+        self._raft.follow(peer, message.term)
+        return True
+
+    def _tell_term(self, peer_id: str) -> None:
+        """Our term alone makes a leader or candidate of an earlier term step down."""
+        self._answer(peer_id, success=False, reset=False, next_index=self._journal.last + 1)
+
+    def _take_entries(self, peer_id: str, message: AppendEntries) -> None:
+        taken = take_entries(self._journal, message, self.commit_index)
+        if taken.success:
+            self._raft.set_commit_index(max(self.commit_index, min(message.commit_index, taken.verified_index)))
+        self._answer(
+            peer_id,
+            success=taken.success,
+            reset=not taken.success,
+            next_index=taken.next_index,
+            prev_index=message.prev_index,
+        )
+
+    def _take_snapshot(self, peer_id: str, message: SnapshotChunk) -> None:
+        meta = message.meta
+        if self._has_entry(meta.log_index, meta.log_term):
+            # Everything up to a snapshot is committed, and our log has that very entry.
+            self._raft.set_commit_index(max(self.commit_index, meta.log_index))
+        if meta.log_index > self.commit_index:
+            blob = self._incoming.take(message)
+            if blob is None:
+                progress = SnapshotProgress(self.term, meta.log_index, self._incoming.next_number)
+                self._transport.send(peer_id, progress)
+                return
+            self._install(meta, blob)
+        self._answer(peer_id, success=True, reset=False, next_index=self.commit_index + 1)
+
+    def _install(self, meta: SnapshotMeta, blob: bytes) -> None:
+        """Snapshot on disk, then state, then journal; the answer waits for the journal's sync as usual."""
+        stored = self._snapshots.write(meta.point, blob)
+        assert stored == meta, f"wrote {stored}, received {meta}"
+        self._journal.reset_to(SnapshotReference(meta.log_index, meta.log_term), _NO_OP)
+        self._restore_state(meta, blob)
+        self._proposals.cover(meta.log_index)
+        self._raft.postpone_election()
+        logger.info("installed the snapshot at log index %d", meta.log_index)
+
+    def _on_answer(self, peer: PeerNode, message: NextIndex | SnapshotProgress) -> None:
+        if message.term > self.term:
+            self._raft.step_down(message.term)
+            return
+        # An answer of an earlier term says nothing about the log that the follower has now.
+        if message.term < self.term or not self.is_leader:
+            return
+        self._raft.heard_from(peer)
+        if isinstance(message, NextIndex):
+            urgent = self._sender.on_next_index(peer.id, message)
+            self._raft.set_match_index(peer, self._sender.match_indexes()[peer.id])
+        else:
+            urgent = self._sender.on_snapshot_progress(peer.id, message)
+        if urgent:
+            self._send(heartbeat=False)
+
+    def _answer(self, peer_id: str, *, success: bool, reset: bool, next_index: int, prev_index: int = 0) -> None:
+        self._transport.send(peer_id, NextIndex(self.term, next_index, prev_index, success, reset))

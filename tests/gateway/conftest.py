@@ -1,0 +1,14 @@
+"""A live gateway with a market, once per module and per way of placing orders."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.gateway.live_gateway import LiveGateway, Market
+
+
+@pytest.fixture(scope="module", params=["hot", "plain"])
+def market(request: pytest.FixtureRequest) -> Iterator[Market]:
+    """Placements answered by the connection itself, and by the plain route: every case must come out the same."""
+    with LiveGateway(hot=request.param == "hot") as gateway:
+        yield Market(gateway)

@@ -1,0 +1,238 @@
+"""A group of doors with one real engine behind them, without Raft: what a gateway needs to be tested against.
+
+The handshake, the protocol, the state machine and its queries are the product's. All doors share one machine,
+as replicas share one log; one of them leads. ``faults`` says what happens to the next SUBMIT frames: the link is lost
+before or after the commands are applied, and so on, each time with another leader afterwards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import deque
+from struct import Struct
+from typing import Any, cast
+
+from engine import queries
+from engine.codec import decode_events
+from engine.events import TradeExecuted
+from engine.machine import Machine
+from engine.snapshot import state_hash
+from replication.handshake import NONCE_BYTES, Handshake, HandshakeRefused
+from replication.protocol import (
+    COMMITTED,
+    FAILED,
+    SUBMIT,
+    UNKNOWN,
+    Answer,
+    Query,
+    Result,
+    Status,
+    decode_message,
+    decode_submit,
+    encode_message,
+    encode_results,
+)
+
+CLUSTER_ID = bytes(range(16))
+CLUSTER_SECRET = bytes(range(32))
+_LENGTH = Struct("<I")
+
+# What may happen to a SUBMIT frame.
+LOSE_BEFORE = "the link is lost before the commands are applied"
+LOSE_AFTER = "the link is lost after the commands are applied, before the results are sent"
+LOSE_HALFWAY = "the link is lost after the first half of the commands is applied"
+FAIL = "the replica does not lead any more"
+UNKNOWN_BEFORE = "the replica says unknown, and the commands are not applied"
+UNKNOWN_AFTER = "the replica says unknown, and the commands are applied"
+FREEZE_AFTER = "the replica says nothing any more after it applied the commands, and its link stays"
+REFUSE = "the replica cannot take it now, but goes on to lead"
+SWALLOW = "nothing happens and nobody says anything"
+
+
+class DoorLink(asyncio.Protocol):
+    """One gateway's link to a door."""
+
+    def __init__(self, door: Door) -> None:
+        self.door = door
+        self.frozen = False
+        self._buffer = b""
+        self._handshake = Handshake(
+            secret=door.group.cluster_secret,
+            cluster_id=CLUSTER_ID,
+            role="node",
+            name=door.node_id,
+            is_client=False,
+            nonce=os.urandom(NONCE_BYTES),
+        )
+
+    @property
+    def ready(self) -> bool:
+        return self._handshake.done
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self.door.links.append(self)
+        self._send_handshake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.door.links.remove(self)
+
+    def send(self, frame: bytes) -> None:
+        if not self.frozen:
+            self.transport.write(_LENGTH.pack(len(frame)) + frame)
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        while len(self._buffer) >= _LENGTH.size:
+            end = _LENGTH.size + _LENGTH.unpack_from(self._buffer)[0]
+            if len(self._buffer) < end:
+                break
+            frame, self._buffer = self._buffer[_LENGTH.size : end], self._buffer[end:]
+            self._receive(frame)
+
+    def _receive(self, frame: bytes) -> None:
+        if not self._handshake.done:
+            try:
+                self._handshake.receive(frame)
+            except HandshakeRefused:
+                self.transport.abort()
+                return
+            self._send_handshake()
+            if self._handshake.done:
+                self.send(encode_message(self.door.status()))
+        elif frame[0] == SUBMIT:
+            self.door.group.submitted(self, list(decode_submit(frame)))
+        else:
+            query = decode_message(frame)
+            assert isinstance(query, Query)
+            self.send(encode_message(self.door.group.answer(query)))
+
+    def _send_handshake(self) -> None:
+        for frame in self._handshake.outgoing():
+            self.send(frame)
+
+
+class Door:
+    """Where gateways reach one replica."""
+
+    def __init__(self, group: OneReplicaGroup, node_id: str) -> None:
+        self.group = group
+        self.node_id = node_id
+        self.links: list[DoorLink] = []
+        self.address = ("127.0.0.1", 0)
+
+    def status(self) -> Status:
+        group = self.group
+        serving = group.leader == self.node_id
+        return Status(self.node_id, serving, group.leader, group.term, group.machine.sequence)
+
+    async def open(self) -> None:
+        self._server = await asyncio.get_running_loop().create_server(lambda: DoorLink(self), *self.address)
+        self.address = self._server.sockets[0].getsockname()[:2]
+
+    def close(self) -> None:
+        self._server.close()
+        for link in list(self.links):
+            link.transport.abort()
+
+
+class OneReplicaGroup:
+    """``leader`` is a node id, or "" while nobody leads."""
+
+    def __init__(
+        self, node_ids: tuple[str, ...] = ("node-1", "node-2"), cluster_secret: bytes = CLUSTER_SECRET
+    ) -> None:
+        self.machine = Machine()
+        self.term = 1
+        self.leader = node_ids[0]
+        self.cluster_secret = cluster_secret
+        self.faults: deque[str] = deque()
+        self.frames: list[list[bytes]] = []
+        self.clock_offset_ns = 0
+        self.trades: list[dict[str, Any]] = []
+        self.doors = {node_id: Door(self, node_id) for node_id in node_ids}
+
+    async def open(self) -> None:
+        for door in self.doors.values():
+            await door.open()
+        self._heartbeat = asyncio.get_running_loop().create_task(self._beat())
+
+    def close(self) -> None:
+        self._heartbeat.cancel()
+        for door in self.doors.values():
+            door.close()
+
+    def elect(self, node_id: str) -> None:
+        """Another leader, in a new term; "" for nobody."""
+        self.leader = node_id
+        self.term += 1 if node_id else 0
+        for link in self.doors[node_id].links if node_id else ():
+            if link.frozen:
+                link.transport.abort()
+        self._tell_status()
+
+    def elect_another(self) -> None:
+        self.elect(next(node_id for node_id in self.doors if node_id != self.leader))
+
+    def submitted(self, link: DoorLink, commands: list[tuple[int, bytes]]) -> None:
+        self.frames.append([command for _, command in commands])
+        if self.leader != link.door.node_id:
+            link.send(encode_results(Result(correlation, FAILED, 0, 0, b"") for correlation, _ in commands))
+            return
+        fault = self.faults.popleft() if self.faults else ""
+        if fault == LOSE_HALFWAY:
+            self._apply(commands[: (len(commands) + 1) // 2])
+        applied = fault in ("", LOSE_AFTER, UNKNOWN_AFTER, FREEZE_AFTER)
+        results = self._apply(commands) if applied else []
+        if fault in (LOSE_BEFORE, LOSE_AFTER, LOSE_HALFWAY):
+            link.transport.abort()
+        elif fault in (FAIL, REFUSE):
+            link.send(encode_results(Result(correlation, FAILED, 0, 0, b"") for correlation, _ in commands))
+        elif fault in (UNKNOWN_BEFORE, UNKNOWN_AFTER):
+            link.send(encode_results(Result(correlation, UNKNOWN, 0, 0, b"") for correlation, _ in commands))
+        elif fault == FREEZE_AFTER:
+            link.frozen = True
+        elif fault != SWALLOW:
+            link.send(encode_results(results))
+        if fault not in ("", REFUSE, SWALLOW):
+            self.elect_another()
+
+    def answer(self, query: Query) -> Answer:
+        if query.name == "trades":
+            found = [trade for trade in reversed(self.trades) if trade["market_id"] == query.arguments["market_id"]]
+            value: Any = found[: query.arguments["limit"]]
+        elif query.name == "state_hash":
+            value = {"chain": self.machine.chain.hex(), "state_hash": state_hash(self.machine).hex()}
+        else:
+            value = getattr(queries, query.name)(self.machine, **query.arguments)
+        return Answer(query.correlation, self.machine.sequence, value)
+
+    def _apply(self, commands: list[tuple[int, bytes]]) -> list[Result]:
+        now_ns = time.time_ns() + self.clock_offset_ns
+        entry, event_ends = self.machine.apply(now_ns, b"".join(command for _, command in commands))
+        for offset, event in decode_events(entry.events):
+            if isinstance(event, TradeExecuted):
+                trade = event._asdict() | {
+                    "sequence": entry.first_sequence + offset,
+                    "timestamp_ns": entry.timestamp_ns,
+                }
+                self.trades.append(trade)
+        results, start = [], 0
+        for offset, ((correlation, _), end) in enumerate(zip(commands, event_ends, strict=True)):
+            sequence = entry.first_sequence + offset
+            results.append(Result(correlation, COMMITTED, sequence, entry.timestamp_ns, entry.events[start:end]))
+            start = end
+        return results
+
+    def _tell_status(self) -> None:
+        for door in self.doors.values():
+            for link in door.links:
+                if link.ready:
+                    link.send(encode_message(door.status()))
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            self._tell_status()
