@@ -1,0 +1,301 @@
+"""The checker is checked: each planted defect makes it object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from engine.book import Order
+from engine.codec import encode_command
+from engine.commands import PlaceOrder
+from engine.dedup import Receipt
+from engine.invariants import assert_sound
+from engine.machine import Machine
+from engine.registry import DepositReceipt
+from engine.types import AMOUNT_MAX, BUY, CANCELLED, FEE_SCALE, SELL
+from tests.engine.workload import EUR, GLD, LISTING, START_NS
+
+MARKET_ID = 1
+BIDDER, SELLER, SECOND_BIDDER = 1, 2, 3
+
+
+def _place(account_id: int, side: int, price: int, quantity: int, name: bytes) -> PlaceOrder:
+    return PlaceOrder(account_id, START_NS, MARKET_ID, side, 0, 0, 0, 0, price, 2, quantity, 3, name)
+
+
+@pytest.fixture
+def machine() -> Machine:
+    """Two bids at one price, a part-filled bid below them, two asks; one order filled; odd fees."""
+    machine = Machine()
+    commands = [
+        *LISTING,
+        _place(BIDDER, BUY, 999, 17, b"b0"),
+        _place(SELLER, SELL, 999, 6, b"s0"),
+        _place(BIDDER, BUY, 1_000, 10, b"b1"),
+        _place(SECOND_BIDDER, BUY, 1_000, 20, b"b2"),
+        _place(SELLER, SELL, 1_001, 10, b"s1"),
+        _place(SELLER, SELL, 1_002, 10, b"s2"),
+    ]
+    for command in commands:
+        machine.apply(START_NS, encode_command(command))
+    assert_sound(machine)
+    return machine
+
+
+def _order(machine: Machine, name: bytes) -> Order:
+    return next(order for order in machine.trading.orders.values() if order.client_order_id == name)
+
+
+def _balance(machine: Machine, account_id: int, asset_id: int, available_units: int, held_units: int) -> None:
+    """Change a balance behind the ledger's back."""
+    rows = {(row[0], row[1]): row[2:] for row in machine.ledger.rows()}
+    available, held = rows[account_id, asset_id]
+    rows[account_id, asset_id] = (available + available_units, held + held_units)
+    machine.ledger.restore([(*key, *value) for key, value in rows.items()], machine.ledger.supplies())
+
+
+def _quantity(machine: Machine) -> None:
+    _order(machine, b"b0").executed_lots += 1
+
+
+def _fee_remainder_negative(machine: Machine) -> None:
+    _order(machine, b"s0").fee_overpaid_ppm = -1
+
+
+def _fee_remainder_of_a_unit(machine: Machine) -> None:
+    _order(machine, b"s0").fee_overpaid_ppm = FEE_SCALE
+
+
+def _closed_order_holds(machine: Machine) -> None:
+    _order(machine, b"s0").held_units = 1
+
+
+def _closed_order_is_open(machine: Machine) -> None:
+    order = _order(machine, b"s0")
+    order.open_lots, order.executed_lots = 1, order.executed_lots - 1
+
+
+def _closed_order_rests(machine: Machine) -> None:
+    _order(machine, b"b1").status = CANCELLED
+    _order(machine, b"b1").cancelled_lots, _order(machine, b"b1").open_lots = 10, 0
+    _order(machine, b"b1").held_units = 0
+
+
+def _open_order_without_lots(machine: Machine) -> None:
+    order = _order(machine, b"b1")
+    order.open_lots, order.cancelled_lots = 0, 10
+
+
+def _open_order_not_in_a_book(machine: Machine) -> None:
+    _order(machine, b"b1").level = None
+
+
+def _market_order_rests(machine: Machine) -> None:
+    _order(machine, b"b1").order_type = 1
+
+
+def _order_at_another_price_than_its_level(machine: Machine) -> None:
+    _order(machine, b"b1").price_ticks += 1
+
+
+def _hold_too_small(machine: Machine) -> None:
+    """By one unit, and in the ledger too, so that only the order's need tells."""
+    _order(machine, b"b1").held_units -= 1
+    _balance(machine, BIDDER, EUR, 1, -1)
+
+
+def _hold_ignores_the_fee_remainder(machine: Machine) -> None:
+    """A remainder that is in range but not the one of its fills changes what the order needs."""
+    order = _order(machine, b"b0")
+    order.fee_overpaid_ppm = (order.fee_overpaid_ppm + FEE_SCALE // 2) % FEE_SCALE
+
+
+def _order_missing_in_the_index(machine: Machine) -> None:
+    del machine.trading.open_orders[SECOND_BIDDER]
+
+
+def _stranger_in_the_index(machine: Machine) -> None:
+    order = _order(machine, b"s0")
+    machine.trading.open_orders[SELLER][order.order_id] = order
+
+
+def _another_order_in_the_index(machine: Machine) -> None:
+    order = _order(machine, b"s1")
+    machine.trading.open_orders[SELLER][order.order_id] = _order(machine, b"s2")
+
+
+def _negative_balance(machine: Machine) -> None:
+    """What one lacks the other has, so that the sum is right."""
+    available = machine.ledger.available_units(BIDDER, GLD)
+    _balance(machine, BIDDER, GLD, -available - 1, 0)
+    _balance(machine, SECOND_BIDDER, GLD, available + 1, 0)
+
+
+def _balance_beyond_the_largest(machine: Machine) -> None:
+    _balance(machine, BIDDER, GLD, AMOUNT_MAX, 0)
+
+
+def _held_without_an_order(machine: Machine) -> None:
+    _balance(machine, SECOND_BIDDER, GLD, -1, 1)
+
+
+def _held_by_orders_but_not_in_the_ledger(machine: Machine) -> None:
+    """The account has no balance at all in the asset of its open order."""
+    rows = [row for row in machine.ledger.rows() if row[:2] != (SECOND_BIDDER, EUR)]
+    machine.ledger.restore(rows, machine.ledger.supplies())
+
+
+def _money_from_nowhere(machine: Machine) -> None:
+    _balance(machine, BIDDER, EUR, 1, 0)
+
+
+def _money_lost(machine: Machine) -> None:
+    _balance(machine, SELLER, EUR, -1, 0)
+
+
+def _balance_without_a_supply(machine: Machine) -> None:
+    machine.ledger.credit(BIDDER, 77, 5)
+
+
+def _supply_without_a_deposit(machine: Machine) -> None:
+    machine.ledger.deposit(BIDDER, EUR, 5)
+
+
+def _deposit_without_a_supply(machine: Machine) -> None:
+    machine.registry.deposits[b"planted"] = DepositReceipt(1, BIDDER, EUR, 5)
+
+
+def _crossed_book(machine: Machine) -> None:
+    """A bid as high as the best ask, correct in every other respect."""
+    order = _order(machine, b"b1")
+    matcher = machine.trading.matchers[MARKET_ID]
+    matcher.lift(order)
+    order.price_ticks = 1_001
+    matcher.adjust_hold(order, matcher.held_for(order))
+    matcher.rest(order, order.priority)
+
+
+def _queue_out_of_time_order(machine: Machine) -> None:
+    """The older bid goes to the back of its queue and keeps its priority."""
+    order = _order(machine, b"b1")
+    matcher = machine.trading.matchers[MARKET_ID]
+    matcher.lift(order)
+    matcher.rest(order, order.priority)
+
+
+def _two_orders_of_one_priority(machine: Machine) -> None:
+    _order(machine, b"b2").priority = _order(machine, b"b1").priority
+
+
+def _queue_with_a_broken_link_back(machine: Machine) -> None:
+    _order(machine, b"b2").older = None
+
+
+def _order_on_the_other_side(machine: Machine) -> None:
+    """An order that calls itself a sell stands among the bids, with a hold that fits a sell."""
+    order = _order(machine, b"b1")
+    held_units = order.held_units
+    order.side = SELL
+    order.held_units = order.open_lots
+    _balance(machine, BIDDER, EUR, held_units, -held_units)
+    _balance(machine, BIDDER, GLD, -order.open_lots, order.open_lots)
+
+
+def _keys_out_of_order(machine: Machine) -> None:
+    machine.trading.matchers[MARKET_ID].book.bids.keys.reverse()
+
+
+def _key_without_a_level(machine: Machine) -> None:
+    machine.trading.matchers[MARKET_ID].book.bids.keys.append(5_000)
+
+
+def _level_at_another_key(machine: Machine) -> None:
+    bids = machine.trading.matchers[MARKET_ID].book.bids
+    bids.levels[bids.keys[-1]].key += 1
+
+
+def _level_counts_wrong(machine: Machine) -> None:
+    level = _order(machine, b"b1").level
+    assert level is not None
+    level.order_count += 1
+
+
+def _level_adds_up_wrong(machine: Machine) -> None:
+    level = _order(machine, b"b1").level
+    assert level is not None
+    level.open_lots -= 1
+
+
+def _empty_level(machine: Machine) -> None:
+    level = _order(machine, b"s2").level
+    assert level is not None
+    machine.trading.matchers[MARKET_ID].cancel(_order(machine, b"s2"), 2, lambda event: None)
+    asks = machine.trading.matchers[MARKET_ID].book.asks
+    asks.levels[level.key] = level
+    asks.keys.insert(0, level.key)
+
+
+def _two_receipts_of_one_id(machine: Machine) -> None:
+    receipts = machine.receipts
+    key = (BIDDER, b"b1")
+    first = receipts.find(*key)
+    assert first is not None
+    other = Receipt(BIDDER, b"planted", first.content, first.sequence, 0, first.order_id, START_NS)
+    receipts.remember(other)
+    other.request_id = b"b1"
+
+
+# Each defect and what the checker says of it: "." where it only names the order, level or account.
+DEFECTS: tuple[tuple[Callable[[Machine], None], str], ...] = (
+    (_quantity, "quantity is not the sum"),
+    (_fee_remainder_negative, "fee not rounded up once"),
+    (_fee_remainder_of_a_unit, "fee not rounded up once"),
+    (_closed_order_holds, "a closed order holds"),
+    (_closed_order_is_open, "a closed order holds"),
+    (_closed_order_rests, "a closed order rests"),
+    (_open_order_without_lots, "."),
+    (_open_order_not_in_a_book, "."),
+    (_market_order_rests, "."),
+    (_order_at_another_price_than_its_level, "."),
+    (_hold_too_small, "a hold is not what the order needs"),
+    (_hold_ignores_the_fee_remainder, "a hold is not what the order needs"),
+    (_order_missing_in_the_index, "."),
+    (_stranger_in_the_index, "the index of open orders differs"),
+    (_another_order_in_the_index, "."),
+    (_negative_balance, "."),
+    (_balance_beyond_the_largest, "."),
+    (_held_without_an_order, "held is not the sum"),
+    (_held_by_orders_but_not_in_the_ledger, "open orders hold what the ledger does not"),
+    (_money_from_nowhere, "money is not conserved"),
+    (_money_lost, "money is not conserved"),
+    (_balance_without_a_supply, "balances without a supply"),
+    (_supply_without_a_deposit, "the supply is not the sum of the deposits"),
+    (_deposit_without_a_supply, "the supply is not the sum of the deposits"),
+    (_crossed_book, "the book is crossed"),
+    (_queue_out_of_time_order, "the queue is not in time order"),
+    (_two_orders_of_one_priority, "the queue is not in time order"),
+    (_queue_with_a_broken_link_back, "the queue is not in time order"),
+    (_order_on_the_other_side, "."),
+    (_keys_out_of_order, "the keys are not those of the levels"),
+    (_key_without_a_level, "."),
+    (_level_at_another_key, "an empty or misplaced level"),
+    (_level_counts_wrong, "."),
+    (_level_adds_up_wrong, "."),
+    (_empty_level, "an empty or misplaced level"),
+    (_two_receipts_of_one_id, "one id has two receipts"),
+)
+
+
+@pytest.mark.parametrize(("plant", "verdict"), DEFECTS, ids=[plant.__name__.strip("_") for plant, _ in DEFECTS])
+def test_a_planted_defect_is_found(machine: Machine, plant: Callable[[Machine], None], verdict: str) -> None:
+    plant(machine)
+    with pytest.raises((AssertionError, KeyError), match=verdict):
+        assert_sound(machine)
+
+
+def test_a_unit_moved_between_two_accounts_behind_the_ledger_is_not_seen_by_one_state_alone(machine: Machine) -> None:
+    """What the checker cannot know: it sees one state, not how it came about. Replay and the state hash do."""
+    _balance(machine, BIDDER, EUR, 1, 0)
+    _balance(machine, SELLER, EUR, -1, 0)
+    assert_sound(machine)
