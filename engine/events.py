@@ -81,7 +81,10 @@ class OrderAccepted(NamedTuple):
 
 
 class TradeExecuted(NamedTuple):
-    """Prints at the maker's price. Fees are in the quote asset; a negative one is a rebate."""
+    """Prints at the maker's price. Fees are in the quote asset; a negative one is a rebate.
+
+    ``taker_open_lots`` is 0 for a budget order: what it still wants is an amount of money.
+    """
 
     trade_id: int
     market_id: int

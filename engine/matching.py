@@ -212,7 +212,7 @@ class Matcher:
                 maker_fee_units=maker_fee_units,
                 taker_fee_units=taker_fee_units,
                 maker_open_lots=maker.open_lots,
-                taker_open_lots=taker.open_lots,
+                taker_open_lots=0 if taker.order_type == MARKET_BUDGET else taker.open_lots,
             )
         )
 

@@ -1,9 +1,9 @@
-"""Why a command was refused: one flat list, in order of precedence.
+"""Why a command was refused: one flat list.
 
-Handlers test in this order and the first reason that applies is the answer, on every
-replica. A refusal is an outcome in the log and changes no balance and no book
-(rulebook rows A10, B2, B3, D2, D6, E3). The numbers are for ever; append new ones with the
-next free number and place them where they belong in the order.
+The first reason that applies is the answer, on every replica. A command is judged in this order: when it was
+signed and who asks (REQUEST_EXPIRED, UNKNOWN_ACCOUNT, NOT_ALLOWED), its id (MALFORMED, ID_CONFLICT),
+its options (MALFORMED), and then as the list below goes on. A refusal is an outcome in the log and changes no
+balance and no book (rulebook rows A10, B2, B3, D2, D6, E3). The numbers are for ever; new ones are appended.
 """
 
 from __future__ import annotations

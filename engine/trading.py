@@ -141,11 +141,11 @@ class Trading:
         reason = _check_notional(wanted, market)
         if reason:
             return reason
-        # Amended again and again, one order could trade more in all than its totals can hold.
-        if order.notional_units > NOTIONAL_MAX // 2:
-            return rejects.NOTIONAL_TOO_LARGE
         keeps_place = wanted.price_ticks == order.price_ticks and wanted.open_lots <= order.open_lots
         if not keeps_place:
+            # Amended again and again, one order could trade more in all than its totals can hold.
+            if order.notional_units > NOTIONAL_MAX // 2:
+                return rejects.NOTIONAL_TOO_LARGE
             reason = self._check_limits(wanted, matcher)
             if reason:
                 return reason
