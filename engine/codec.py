@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from struct import Struct
 from struct import error as StructError
-from typing import Final, NamedTuple, cast
+from typing import Any, Final
 
 from engine import commands, events
 from engine.commands import Command
@@ -26,13 +26,20 @@ class CodecError(ValueError):
     """The bytes are not a record that this version knows. Nothing was done with them."""
 
 
-class Layout(NamedTuple):
+class Layout:
     """``fields`` is the struct of the fixed part, ``texts`` how many byte strings follow it."""
 
-    kind: int
-    record: type
-    fields: Struct
-    texts: int
+    __slots__ = ("fields", "kind", "make", "record", "size", "texts", "unpack_from")
+
+    def __init__(self, kind: int, record: Any, fields: Struct, texts: int) -> None:
+        self.kind = kind
+        self.record = record
+        self.fields = fields
+        self.texts = texts
+        # Looked up once: these are used for every record.
+        self.make = record._make
+        self.size = fields.size
+        self.unpack_from = fields.unpack_from
 
 
 COMMAND_LAYOUTS: Final = (
@@ -65,6 +72,8 @@ _COMMANDS_BY_KIND: Final = {layout.kind: layout for layout in COMMAND_LAYOUTS}
 _COMMANDS_BY_TYPE: Final = {layout.record: layout for layout in COMMAND_LAYOUTS}
 _EVENTS_BY_KIND: Final = {layout.kind: layout for layout in EVENT_LAYOUTS}
 _EVENTS_BY_TYPE: Final = {layout.record: layout for layout in EVENT_LAYOUTS}
+ALL_EVENT_KINDS: Final = frozenset(_EVENTS_BY_KIND)
+TRADES_ONLY: Final = frozenset((_EVENTS_BY_TYPE[events.TradeExecuted].kind,))
 
 
 def encode_command(command: Command) -> bytes:
@@ -93,8 +102,7 @@ def decode_command(data: bytes, start: int = 0) -> tuple[Command, int]:
         raise CodecError(f"unknown command kind {kind}")
     if length > RECORD_LENGTH_MAX:
         raise CodecError(f"a command record of {length} bytes is too long")
-    record = _decode_body(layout, data, start + COMMAND_HEADER.size, start + length)
-    return cast(Command, record), start + length
+    return _decode_body(layout, data, start + COMMAND_HEADER.size, start + length), start + length
 
 
 def decode_commands(data: bytes) -> Iterator[Command]:
@@ -104,8 +112,8 @@ def decode_commands(data: bytes) -> Iterator[Command]:
         yield command
 
 
-def decode_events(data: bytes) -> Iterator[tuple[int, Event]]:
-    """All events with the offset of their command in the entry. CodecError if a record is damaged."""
+def decode_events(data: bytes, kinds: frozenset[int] = ALL_EVENT_KINDS) -> Iterator[tuple[int, Event]]:
+    """The events of these kinds with the offset of their command in the entry. CodecError if a record is damaged."""
     position = 0
     while position < len(data):
         if len(data) - position < EVENT_HEADER.size:
@@ -114,46 +122,34 @@ def decode_events(data: bytes) -> Iterator[tuple[int, Event]]:
         layout = _EVENTS_BY_KIND.get(kind)
         if layout is None:
             raise CodecError(f"unknown event kind {kind}")
-        record = _decode_body(layout, data, position + EVENT_HEADER.size, position + length)
-        yield command_offset, cast(Event, record)
+        if length < EVENT_HEADER.size + layout.size:
+            raise CodecError(f"the length of a {layout.record.__name__} record is wrong")
+        if kind in kinds:
+            yield command_offset, _decode_body(layout, data, position + EVENT_HEADER.size, position + length)
         position += length
 
 
-def count_commands(data: bytes) -> int:
-    """How many records stand one behind the other, by their lengths. CodecError if one is cut short."""
-    count = position = 0
-    while position < len(data):
-        if len(data) - position < COMMAND_HEADER.size:
-            raise CodecError("a command record is cut short")
-        length = COMMAND_HEADER.unpack_from(data, position)[1]
-        if length < COMMAND_HEADER.size or position + length > len(data):
-            raise CodecError("a command record is cut short")
-        position += length
-        count += 1
-    return count
-
-
-def _encode_body(layout: Layout, record: Command | Event) -> bytes:
+def _encode_body(layout: Layout, record: Any) -> bytes:
     texts = layout.texts
     if not texts:
         return layout.fields.pack(*record)
     body = layout.fields.pack(*record[:-texts])
-    for text in cast("tuple[bytes, ...]", record[-texts:]):
+    for text in record[-texts:]:
         body += len(text).to_bytes(1, "little") + text
     return body
 
 
-def _decode_body(layout: Layout, data: bytes, start: int, end: int) -> NamedTuple:
-    position = start + layout.fields.size
+def _decode_body(layout: Layout, data: bytes, start: int, end: int) -> Any:
+    position = start + layout.size
     if end > len(data) or position > end:
         raise CodecError(f"a {layout.record.__name__} record is cut short")
-    values = layout.fields.unpack_from(data, start)
+    values = layout.unpack_from(data, start)
     for _ in range(layout.texts):
         if position >= end:
             raise CodecError(f"a text of a {layout.record.__name__} record is missing")
         text_end = position + 1 + data[position]
-        values += (bytes(data[position + 1 : text_end]),)
+        values += (data[position + 1 : text_end],)
         position = text_end
     if position != end:
         raise CodecError(f"the length of a {layout.record.__name__} record is wrong")
-    return cast(NamedTuple, layout.record(*values))
+    return layout.make(values)

@@ -13,7 +13,7 @@ from pathlib import Path
 from struct import Struct
 from typing import Final, NamedTuple
 
-from engine.codec import decode_events
+from engine.codec import TRADES_ONLY, decode_events
 from engine.entry import Entry
 from engine.events import TradeExecuted
 from engine.machine import Applied, Machine
@@ -105,7 +105,7 @@ class Replica:
                     self._print_trades(entry)
 
     def _print_trades(self, entry: Entry) -> None:
-        for offset, event in decode_events(entry.events):
+        for offset, event in decode_events(entry.events, TRADES_ONLY):
             if isinstance(event, TradeExecuted):
                 tape = self._trades.get(event.market_id)
                 if tape is None:

@@ -19,7 +19,6 @@ from engine.codec import (
     EVENT_LAYOUTS,
     RECORD_LENGTH_MAX,
     CodecError,
-    count_commands,
     decode_command,
     decode_commands,
     decode_events,
@@ -122,8 +121,6 @@ def test_a_command_cut_at_any_byte_is_refused(command: Command) -> None:
             decode_command(data[:length])
     for length in range(1, len(data)):
         with pytest.raises(CodecError):
-            count_commands(data + data[:length])
-        with pytest.raises(CodecError):
             list(decode_commands(data + data[:length]))
 
 
@@ -218,10 +215,8 @@ def test_a_text_whose_length_points_beyond_the_record_is_refused() -> None:
             decode_command(bytes(data))
 
 
-def test_commands_are_counted_and_read_one_behind_the_other() -> None:
+def test_commands_are_read_one_behind_the_other() -> None:
     data = b"".join(encode_command(command) for command in COMMANDS)
-    assert count_commands(data) == len(COMMANDS)
-    assert count_commands(b"") == 0
     assert list(decode_commands(b"")) == []
     position = 0
     for command in COMMANDS:
