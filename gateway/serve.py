@@ -18,7 +18,7 @@ from gateway.hot import HotConnection
 from gateway.metrics import GatewayMetrics
 
 KEEP_ALIVE_TIMEOUT_S: Final = 75
-SHUTDOWN_TIMEOUT_MARGIN_S: Final = 2
+SHUTDOWN_TIMEOUT_S: Final = 4  # less than the supervisor's patience
 _BACKLOG: Final = 2_048
 
 logger = logging.getLogger(__name__)
@@ -78,14 +78,13 @@ def build_server(options: GatewayOptions) -> uvicorn.Server:
         server_header=False,
         backlog=_BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_TIMEOUT_S,
-        # A request in progress gets the time that any request gets.
-        timeout_graceful_shutdown=options.request_timeout_ms // 1_000 + SHUTDOWN_TIMEOUT_MARGIN_S,
+        timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_S,
     )
     return uvicorn.Server(config)
 
 
 def serve(options: GatewayOptions) -> None:
-    """Serve until SIGTERM or SIGINT, then answer what is in progress and return."""
+    """Serve until SIGTERM or SIGINT, then answer what is in progress, within SHUTDOWN_TIMEOUT_S, and return."""
     server = build_server(options)
     logger.info("gateway for %d replicas on %s port %d", len(options.doors), options.host, options.port)
     # What was built up to here lives as long as the process: the collector need not look at it again and again.

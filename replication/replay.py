@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
 from typing import Final, NamedTuple, TextIO
@@ -120,9 +121,10 @@ def print_replay(
         chains[entry.last_sequence] = entry.chain
         observe(entry)
 
-    with tqdm(
-        total=_archive_bytes(directories[0]), unit="B", unit_scale=True, desc="replay", disable=not sys.stderr.isatty()
-    ) as bar:
+    with (
+        _naming(directories[0]),
+        tqdm(total=_archive_bytes(directories[0]), unit="B", unit_scale=True, desc="replay", disable=None) as bar,
+    ):
         replayed = replay(directories[0], observe=remember, progress=bar.update)
     machine = replayed.machine
     rate = machine.sequence / max(replayed.duration_s, 1e-9)
@@ -140,9 +142,20 @@ def print_replay(
             file=out,
         )
     for other in directories[1:]:
-        _print_comparison(other, chains, out)
+        with _naming(other):
+            _print_comparison(other, chains, out)
     _print_balances(machine, out)
     return replayed
+
+
+@contextmanager
+def _naming(replica_directory: Path) -> Iterator[None]:
+    """Note on what goes wrong which replica's archive it was."""
+    try:
+        yield
+    except (ArchiveDamaged, ArchiveGap, ReplayDiverged) as error:
+        error.add_note(f"replica {replica_directory.name}, {replica_directory / 'archive'}")
+        raise
 
 
 def _execute(machine: Machine, entry: Entry) -> None:

@@ -33,7 +33,8 @@ def main(directory: Path) -> int:
         print(f"tally replay: {error}", file=sys.stderr)
         return 2
     except (ArchiveDamaged, ArchiveGap, ReplayDiverged, BalancesDisagree) as error:
-        print(f"tally replay: {error}", file=sys.stderr)
+        where = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
+        print(f"tally replay: {error}{where}", file=sys.stderr)
         return 1
     if difference:
         print(f"tally replay: events and engine disagree: {difference}", file=sys.stderr)

@@ -138,6 +138,21 @@ def test_the_audit_names_what_is_wrong_in_one_line(tmp_path: Path, capsys: pytes
     assert "Traceback" not in captured.err
 
 
+def test_damage_in_any_replica_of_a_folder_is_found_and_the_replica_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("node-1", "node-2", "node-3"):
+        record(tmp_path / "data" / name, 6)
+    for name in ("node-1", "node-2", "node-3"):
+        path = list_segments(tmp_path / "data" / name / "archive")[0].path
+        healthy = path.read_bytes()
+        path.write_bytes(healthy[:-40] + bytes((healthy[-40] ^ 4,)) + healthy[-39:])
+        assert audit(tmp_path) == 1
+        assert f"replica {name}" in capsys.readouterr().err
+        path.write_bytes(healthy)
+    assert audit(tmp_path) == 0
+
+
 def test_a_folder_without_an_archive_is_refused_with_a_hint(tmp_path: Path) -> None:
     with pytest.raises(NothingToReplay, match="name the folder"):
         replica_directories(tmp_path)
