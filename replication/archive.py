@@ -45,12 +45,12 @@ class ArchiveDamaged(Exception):
 
 
 class ArchiveGap(Exception):
-    """This archive lacks a part of the history, which came to this replica as a snapshot."""
+    """No archive at hand has this part of the history: it came to their replicas as a snapshot."""
 
     def __init__(self, first_missing: int, last_missing: int) -> None:
         super().__init__(
-            f"sequences {first_missing} to {last_missing} are not in this archive: "
-            "this replica received them as a snapshot; use the archive of another replica"
+            f"sequences {first_missing} to {last_missing} are in no archive here: "
+            "they came as a snapshot; add the archive of another replica"
         )
         self.first_missing = first_missing
         self.last_missing = last_missing

@@ -24,14 +24,8 @@ from engine.entry import GENESIS_CHAIN, Entry
 from engine.invariants import assert_sound
 from engine.machine import Machine
 from engine.snapshot import state_hash
-from replication.archive import (
-    ArchiveDamaged,
-    ArchiveGap,
-    SegmentHeader,
-    list_segments,
-    read_segment,
-    read_segment_header,
-)
+from replication.archive import ArchiveDamaged, list_segments, read_segment, read_segment_header
+from replication.history import read_history
 from replication.snapshots import SnapshotDamaged, SnapshotMeta, SnapshotStore
 
 BALANCES_PRINTED_MAX: Final = 100
@@ -76,10 +70,11 @@ def replica_directories(directory: Path) -> list[Path]:
 def replay(
     replica_directory: Path,
     *,
+    others: list[Path] | None = None,
     observe: EntryObserver = lambda _entry: None,
     progress: Callable[[int], object] = lambda _size: None,
 ) -> Replayed:
-    """Execute the archive of one replica in a fresh engine.
+    """Execute the archive of one replica in a fresh engine. What it lacks is taken from those of ``others``.
 
     ArchiveDamaged, ArchiveGap or ReplayDiverged name the first sequence that is not right. ``observe`` sees each
     entry after it was verified; ``progress`` gets the bytes done since its last call.
@@ -88,18 +83,16 @@ def replay(
     machine = Machine()
     entries = unfinished_bytes = compared = 0
     snapshots = _snapshots_by_sequence(replica_directory)
-    for segment in list_segments(replica_directory / "archive"):
-        header = read_segment_header(segment)
-        _check_continues(machine, header)
-        done_bytes = 0
-        for entry, end_offset in read_segment(segment, header):
-            _execute(machine, entry)
-            observe(entry)
-            entries += 1
-            compared += _compare_with_snapshot(machine, snapshots.get(entry.last_sequence))
-            progress(end_offset - done_bytes)
-            done_bytes = end_offset
-        unfinished_bytes = max(0, segment.path.stat().st_size - done_bytes) if done_bytes else 0
+    done_in, done_bytes = replica_directory, 0
+    for entry, path, end_offset in read_history([one / "archive" for one in [replica_directory, *(others or ())]]):
+        _execute(machine, entry)
+        observe(entry)
+        entries += 1
+        compared += _compare_with_snapshot(machine, snapshots.get(entry.last_sequence))
+        progress(end_offset - (done_bytes if path == done_in else 0))
+        done_in, done_bytes = path, end_offset
+    if done_bytes:
+        unfinished_bytes = max(0, done_in.stat().st_size - done_bytes)
     assert_sound(machine)
     return Replayed(machine, entries, unfinished_bytes, compared, time.monotonic() - started_s)
 
@@ -108,12 +101,13 @@ def print_replay(
     directory: Path,
     *,
     observe: EntryObserver = lambda _entry: None,
-    out: TextIO = sys.stdout,
+    out: TextIO | None = None,
 ) -> Replayed:
-    """Replay the longest archive of a folder with a progress bar, check that the others tell the same, print balances.
+    """Replay the history of a folder with a progress bar, check that every replica tells the same, print balances.
 
-    ``observe`` sees each entry of the archive that is executed.
+    The largest archive is executed; where it has a gap, the others fill it. ``observe`` sees each entry.
     """
+    out = out or sys.stdout
     directories = sorted(replica_directories(directory), key=_archive_bytes, reverse=True)
     chains: dict[int, bytes] = {0: GENESIS_CHAIN}
 
@@ -121,11 +115,8 @@ def print_replay(
         chains[entry.last_sequence] = entry.chain
         observe(entry)
 
-    with (
-        _naming(directories[0]),
-        tqdm(total=_archive_bytes(directories[0]), unit="B", unit_scale=True, desc="replay", disable=None) as bar,
-    ):
-        replayed = replay(directories[0], observe=remember, progress=bar.update)
+    with tqdm(total=_archive_bytes(directories[0]), unit="B", unit_scale=True, desc="replay", disable=None) as bar:
+        replayed = replay(directories[0], others=directories[1:], observe=remember, progress=bar.update)
     machine = replayed.machine
     rate = machine.sequence / max(replayed.duration_s, 1e-9)
     print(f"replica      {directories[0].name}", file=out)
@@ -153,7 +144,7 @@ def _naming(replica_directory: Path) -> Iterator[None]:
     """Note on what goes wrong which replica's archive it was."""
     try:
         yield
-    except (ArchiveDamaged, ArchiveGap, ReplayDiverged) as error:
+    except (ArchiveDamaged, ReplayDiverged) as error:
         error.add_note(f"replica {replica_directory.name}, {replica_directory / 'archive'}")
         raise
 
@@ -177,13 +168,6 @@ def _first_difference(ours: Entry, archived: Entry) -> tuple[int, str]:
                 f"{command} gave {got or 'no further event'}, the archive has {archive_has or 'no further event'}",
             )
     return archived.first_sequence, f"the replay has {ours[:3]}, the archive has {archived[:3]}"
-
-
-def _check_continues(machine: Machine, header: SegmentHeader) -> None:
-    if header.first_sequence > machine.sequence + 1:
-        raise ArchiveGap(machine.sequence + 1, header.first_sequence - 1)
-    if header != SegmentHeader(machine.sequence + 1, machine.chain):
-        raise ArchiveDamaged(header.first_sequence, "a segment does not continue the one before it")
 
 
 def _snapshots_by_sequence(replica_directory: Path) -> dict[int, SnapshotMeta]:
@@ -211,24 +195,21 @@ def _compare_with_snapshot(machine: Machine, snapshot: SnapshotMeta | None) -> i
 
 def _print_comparison(replica_directory: Path, chains: dict[int, bytes], out: TextIO) -> None:
     """Verify another replica's chain and that it is the one that was executed, as far as both go."""
-    sequence = 0
+    sequence = missing = 0
     for segment in list_segments(replica_directory / "archive"):
         header = read_segment_header(segment)
-        if header.first_sequence != sequence + 1:
-            print(
-                f"note         {replica_directory.name}: {ArchiveGap(sequence + 1, header.first_sequence - 1)}",
-                file=out,
-            )
+        missing += header.first_sequence - sequence - 1
+        sequence = header.first_sequence - 1
         for entry, _ in read_segment(segment, header):
-            expected = chains.get(entry.last_sequence)
-            if expected is None and entry.last_sequence > max(chains):
+            if entry.last_sequence > max(chains):
                 break
-            if expected != entry.chain:
+            if chains.get(entry.last_sequence) != entry.chain:
                 raise ReplayDiverged(
                     entry.first_sequence, f"{replica_directory.name} has another entry there: {entry.chain.hex()}"
                 )
             sequence = entry.last_sequence
-    print(f"same chain   {replica_directory.name}, up to sequence {sequence}", file=out)
+    gaps = f", without {missing} commands that it received as snapshots" if missing else ""
+    print(f"same chain   {replica_directory.name}, up to sequence {sequence}{gaps}", file=out)
 
 
 def _print_balances(machine: Machine, out: TextIO) -> None:

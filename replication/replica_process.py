@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 
 from replication.agreement import Diverged
-from replication.archive import ArchiveDamaged, ArchiveGap
+from replication.archive import ArchiveDamaged
 from replication.config import Config
 from replication.halt import Halt
 from replication.journal import JournalBelongsToAnother
@@ -44,7 +44,6 @@ def run_replica(config: Config, node_id: str) -> int:
         return EXIT_HALTED
     except (
         ArchiveDamaged,
-        ArchiveGap,
         Diverged,
         JournalBelongsToAnother,
         JournalDamaged,

@@ -11,6 +11,8 @@ from engine.commands import (
     Deposit,
     PlaceOrder,
 )
+from engine.entry import Entry
+from engine.machine import Machine
 from engine.types import BUY, CANCEL_NEWEST, GTC, LIMIT, MARKET, SELL, TRADER
 from replication.replica import TIMESTAMP
 
@@ -51,3 +53,9 @@ def payloads(count: int) -> list[bytes]:
             )
         )
     return entries
+
+
+def history(count: int) -> tuple[Machine, list[Entry]]:
+    """The machine that executed those payloads, and the entries it left."""
+    machine = Machine()
+    return machine, [machine.apply(NOW_NS, payload[TIMESTAMP.size :]).entry for payload in payloads(count)]

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from engine.entry import Entry
-from engine.machine import Machine
 from replication.archive import (
     Archive,
     ArchiveDamaged,
@@ -14,13 +13,7 @@ from replication.archive import (
     read_segment,
     read_segment_header,
 )
-from replication.replica import TIMESTAMP
-from tests.replication.recorded_history import payloads
-
-
-def history(count: int) -> list[Entry]:
-    machine = Machine()
-    return [machine.apply(0, payload[TIMESTAMP.size :]).entry for payload in payloads(count)]
+from tests.replication.recorded_history import history
 
 
 def write(directory: Path, entries: list[Entry], *, segment_bytes_max: int = 1 << 20) -> None:
@@ -41,13 +34,13 @@ def read(directory: Path) -> list[Entry]:
 
 
 def test_entries_come_back_as_they_were_written(tmp_path: Path) -> None:
-    entries = history(20)
+    _, entries = history(20)
     write(tmp_path, entries)
     assert read(tmp_path) == entries
 
 
 def test_a_full_segment_is_followed_by_another_that_continues_its_chain(tmp_path: Path) -> None:
-    entries = history(40)
+    _, entries = history(40)
     write(tmp_path, entries, segment_bytes_max=4_000)
     segments = list_segments(tmp_path)
     assert len(segments) > 3
@@ -58,7 +51,7 @@ def test_a_full_segment_is_followed_by_another_that_continues_its_chain(tmp_path
 
 
 def test_it_continues_where_it_stopped(tmp_path: Path) -> None:
-    entries = history(30)
+    _, entries = history(30)
     write(tmp_path, entries[:10])
     archive = Archive(tmp_path)
     archive.open(0, bytes(32))
@@ -69,7 +62,7 @@ def test_it_continues_where_it_stopped(tmp_path: Path) -> None:
 
 
 def test_an_unfinished_last_entry_is_cut_off_and_written_again(tmp_path: Path) -> None:
-    entries = history(10)
+    _, entries = history(10)
     write(tmp_path, entries)
     path = list_segments(tmp_path)[0].path
     path.write_bytes(path.read_bytes()[:-17])
@@ -84,7 +77,7 @@ def test_an_unfinished_last_entry_is_cut_off_and_written_again(tmp_path: Path) -
 
 
 def test_damage_beyond_the_snapshot_is_written_again_from_the_journal(tmp_path: Path) -> None:
-    entries = history(12)
+    _, entries = history(12)
     write(tmp_path, entries)
     segment = list_segments(tmp_path)[0]
     flip(segment, segment.path.stat().st_size - 400)
@@ -97,7 +90,7 @@ def test_damage_beyond_the_snapshot_is_written_again_from_the_journal(tmp_path: 
 
 
 def test_damage_before_the_snapshot_stops_the_replica_and_names_the_sequence(tmp_path: Path) -> None:
-    entries = history(12)
+    _, entries = history(12)
     write(tmp_path, entries)
     flip(list_segments(tmp_path)[0], 300)
     with pytest.raises(ArchiveDamaged) as damage:
@@ -106,14 +99,14 @@ def test_damage_before_the_snapshot_stops_the_replica_and_names_the_sequence(tmp
 
 
 def test_another_history_than_the_snapshots_is_refused(tmp_path: Path) -> None:
-    entries = history(5)
+    _, entries = history(5)
     write(tmp_path, entries)
     with pytest.raises(ArchiveDamaged):
         Archive(tmp_path).open(entries[2].last_sequence, bytes(32))
 
 
 def test_applying_the_log_again_with_another_result_is_noticed(tmp_path: Path) -> None:
-    entries = history(5)
+    _, entries = history(5)
     write(tmp_path, entries)
     archive = Archive(tmp_path)
     archive.open(0, bytes(32))
@@ -123,7 +116,7 @@ def test_applying_the_log_again_with_another_result_is_noticed(tmp_path: Path) -
 
 
 def test_a_replica_that_received_a_snapshot_starts_a_new_segment_there(tmp_path: Path) -> None:
-    entries = history(20)
+    _, entries = history(20)
     write(tmp_path, entries[:5])
     archive = Archive(tmp_path)
     archive.open(entries[9].last_sequence, entries[9].chain)
@@ -134,7 +127,7 @@ def test_a_replica_that_received_a_snapshot_starts_a_new_segment_there(tmp_path:
 
 
 def test_every_flipped_bit_is_found_at_the_sequence_it_belongs_to(tmp_path: Path) -> None:
-    entries = history(3)
+    _, entries = history(3)
     write(tmp_path, entries)
     segment = list_segments(tmp_path)[0]
     healthy = segment.path.read_bytes()

@@ -19,7 +19,7 @@ from replication.replay import (
 from replication.replica import Replica
 from replication.snapshots import SnapshotPoint, SnapshotStore
 from sim.audit import main as audit
-from tests.replication.recorded_history import payloads
+from tests.replication.recorded_history import history, payloads
 
 
 def record(directory: Path, count: int) -> Machine:
@@ -97,15 +97,42 @@ def test_an_unfinished_end_is_reported_and_not_an_error(tmp_path: Path) -> None:
 
 def test_a_missing_part_of_the_history_is_named(tmp_path: Path) -> None:
     machine = record(tmp_path, 5)
-    later = Machine()
-    for payload in payloads(9):
-        later.apply(0, payload[8:])
+    later, _ = history(9)
     archive = Archive(tmp_path / "archive")
     archive.open(later.sequence, later.chain)
     archive.close()
     with pytest.raises(ArchiveGap) as gap:
         replay(tmp_path)
     assert (gap.value.first_missing, gap.value.last_missing) == (machine.sequence + 1, later.sequence)
+
+
+def record_with_a_gap(directory: Path, count: int, gap: range) -> None:
+    """The archive of a replica that received the entries of ``gap`` as a snapshot."""
+    _, entries = history(count)
+    for part, before in ((entries[: gap.start], None), (entries[gap.stop :], entries[gap.stop - 1])):
+        archive = Archive(directory / "archive")
+        archive.open(0 if before is None else before.last_sequence, bytes(32) if before is None else before.chain)
+        for entry in part:
+            archive.append(entry)
+        archive.close()
+
+
+def test_what_one_archive_lacks_is_taken_from_another(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    machine, _ = history(40)
+    record_with_a_gap(tmp_path / "data" / "node-1", 40, range(5, 9))
+    record_with_a_gap(tmp_path / "data" / "node-2", 40, range(20, 30))
+    record_with_a_gap(tmp_path / "data" / "node-3", 36, range(8, 16))
+    assert audit(tmp_path) == 0
+    told = capsys.readouterr().out
+    assert state_hash(machine).hex() in told
+    assert "without 40 commands that it received as snapshots" in told
+
+
+def test_what_no_archive_has_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record_with_a_gap(tmp_path / "data" / "node-1", 30, range(5, 9))
+    record_with_a_gap(tmp_path / "data" / "node-2", 30, range(7, 12))
+    assert audit(tmp_path) == 1
+    assert "sequences 32 to 39 are in no archive here" in capsys.readouterr().err
 
 
 def test_all_replicas_of_a_folder_must_tell_the_same_history(tmp_path: Path) -> None:
@@ -120,7 +147,10 @@ def test_all_replicas_of_a_folder_must_tell_the_same_history(tmp_path: Path) -> 
     other = tmp_path / "data" / "node-3" / "archive"
     archive = Archive(other)
     archive.open(0, bytes(32))
-    foreign = Machine().apply(5, payloads(1)[0][8:]).entry
+    foreign = history(1)[1][0]._replace(timestamp_ns=1)
+    foreign = foreign._replace(
+        chain=chain_after(bytes(32), 1, 1, foreign.command_count, foreign.commands, foreign.events)
+    )
     archive.append(foreign)
     archive.close()
     assert audit(tmp_path) == 1
