@@ -69,6 +69,7 @@ class Node:
         self._node_id = node_id
         self._now_s = now_s
         self._stopping = False
+        self._catching_up = True
         self._snapshot_every_commands = config.log.snapshot_every_commands
         self._waiting: deque[Waiting] = deque()
         self._entries_in_flight = 0
@@ -125,18 +126,27 @@ class Node:
 
     def run(self) -> None:
         """Serve until stopped. Any exception means that this replica must not go on: the process ends."""
-        catching_up = True
         while not self._stopping:
-            # What waits is proposed when entries in flight are decided, which input tells: no need to spin.
-            self._log.tick(IDLE_WAIT_S)
-            if catching_up and self._log.applied_index >= self._log.commit_index:
-                catching_up = False
-                logger.info("%s has applied sequence %d", self._node_id, self.replica.machine.sequence)
-            if self._entries_in_flight and not self._log.is_leader:
-                # Whether a later leader commits them is not ours to wait for: their gateways send them again.
-                self._log.abandon_proposals()
-            self._compare()
-            self._take_snapshot()
+            self.tick(IDLE_WAIT_S)
+        self.close()
+
+    def tick(self, timeout_s: float) -> None:
+        """One round of everything; waits for input up to ``timeout_s``.
+
+        What waits to be proposed goes on when entries in flight are decided, which is input: no need to spin.
+        """
+        self._log.tick(timeout_s)
+        if self._catching_up and self._log.applied_index >= self._log.commit_index:
+            self._catching_up = False
+            logger.info("%s has applied sequence %d", self._node_id, self.replica.machine.sequence)
+        if self._entries_in_flight and not self._log.is_leader:
+            # Whether a later leader commits them is not ours to wait for: their gateways send them again.
+            self._log.abandon_proposals()
+        self._compare()
+        self._take_snapshot()
+
+    def close(self) -> None:
+        """Close door, links, archive and journal. What is committed is durable on a majority at any time."""
         self._door.close()
         if self._snapshot is not None:
             self._snapshot.cancel()
