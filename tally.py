@@ -131,6 +131,12 @@ def build_parser() -> argparse.ArgumentParser:
     bench = commands.add_parser("bench", help="measure parts of the exchange", add_help=False)
     bench.set_defaults(run=_bench)
 
+    mutants = commands.add_parser("mutants", help="plant known bugs in a copy of the tree: do the tests object?")
+    mutants.add_argument("--only", metavar="NAME", help="one mutant of docs/mutants.md instead of all")
+    mutants.add_argument("--jobs", type=_positive, default=1, metavar="N", help="how many at a time (%(default)s)")
+    mutants.add_argument("--table", action="store_true", help="print the table of docs/mutants.md and stop")
+    mutants.set_defaults(run=_mutants)
+
     version = commands.add_parser("version", help="print the version")
     version.set_defaults(run=_version)
     return parser
@@ -261,6 +267,12 @@ def _bench(arguments: argparse.Namespace) -> int:
     from sim.bench import main as bench
 
     return bench(arguments.rest)
+
+
+def _mutants(arguments: argparse.Namespace) -> int:
+    from sim.mutants import main as mutants
+
+    return mutants(only=arguments.only, jobs=arguments.jobs, print_table=arguments.table)
 
 
 def _version(_arguments: argparse.Namespace) -> int:
