@@ -58,7 +58,7 @@ class Outcome:
 
 
 class Listing:
-    """The operators' desk. ``market_added`` in the machine opens a book for each new market."""
+    """The operators' desk. The machine opens a book for each market that is listed here."""
 
     def __init__(self, registry: Registry, ledger: Ledger) -> None:
         self._registry = registry

@@ -42,7 +42,10 @@ REASONS: Final = (
     ("MALFORMED", "The command is not well-formed: an option, id or name is outside what is allowed."),
     ("REQUEST_EXPIRED", "The request was signed more than 60 seconds away from the exchange's time."),
     ("UNKNOWN_ACCOUNT", "There is no such account."),
-    ("NOT_ALLOWED", "This account may not do this."),
+    (
+        "NOT_ALLOWED",
+        "This account may not do this: operators list and fund, and the exchange's own account does not trade.",
+    ),
     ("ID_CONFLICT", "This id was used before for something else. The first use stands."),
     ("NAME_TAKEN", "This name exists already, with other properties."),
     ("UNKNOWN_ASSET", "There is no such asset."),

@@ -39,8 +39,13 @@ def ask_child(
     """Compute a short answer in a child. A later poll hands it to ``on_answer``, or None if the child failed."""
     read_fd, write_fd = os.pipe()
     os.set_blocking(read_fd, False)
+
+    def tell() -> None:
+        with open(write_fd, "wb", closefd=False) as pipe:
+            pipe.write(question())
+
     try:
-        pid = fork_child(lambda: _write_all(write_fd, question()), what, keep_fd=write_fd)
+        pid = fork_child(tell, what, keep_fd=write_fd)
     except OSError:
         os.close(read_fd)
         raise
@@ -79,9 +84,3 @@ def _run_child(work: Callable[[], None], what: str, keep_fd: int) -> None:
         os.write(2, f"{what} failed: {error!r}\n".encode())
     finally:
         os._exit(exit_code)
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]

@@ -308,9 +308,6 @@ class Client:
         body = {"account": account, "asset": asset, "amount": amount, "reference": reference}
         return self.request("POST", "/v1/admin/deposits", body)
 
-    def account_balances(self, account: str) -> Response:
-        return self.request("GET", f"/v1/admin/accounts/{quote(account, safe='')}/balances")
-
 
 def order_item(
     market: str,
