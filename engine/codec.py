@@ -8,7 +8,7 @@ Golden bytes of every kind: tests/engine/golden_records.txt.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from struct import Struct
 from struct import error as StructError
 from typing import Any, Final
@@ -16,6 +16,7 @@ from typing import Any, Final
 from engine import commands, events
 from engine.commands import Command
 from engine.events import Event
+from engine.types import FeeTier, ScheduleStep
 
 COMMAND_HEADER: Final = Struct("<HH")
 EVENT_HEADER: Final = Struct("<HHI")
@@ -52,6 +53,28 @@ COMMAND_LAYOUTS: Final = (
     Layout(7, commands.CancelOrder, Struct("<QqQ"), 2),
     Layout(8, commands.AmendOrder, Struct("<QqQqBqB"), 2),
     Layout(9, commands.CancelAll, Struct("<QqI"), 1),
+    Layout(10, commands.PlaceSpecialOrder, Struct("<QqIBBBBBBqBqBqBqBqBq"), 1),
+    Layout(11, commands.PlaceOco, Struct("<QqIBBqBqBqBqB"), 2),
+    Layout(12, commands.MassCancel, Struct("<QqQIB"), 1),
+    Layout(13, commands.CancelAllAfter, Struct("<QqI"), 1),
+    Layout(14, commands.ResolveRequest, Struct("<Qq"), 1),
+    Layout(15, commands.RequestWithdrawal, Struct("<QqIqB"), 2),
+    Layout(16, commands.CancelWithdrawal, Struct("<QqQ"), 1),
+    Layout(17, commands.DecideWithdrawal, Struct("<QqQB"), 0),
+    Layout(18, commands.CreateTransfer, Struct("<QqQIqBBI"), 1),
+    Layout(19, commands.DecideTransfer, Struct("<QqQB"), 1),
+    Layout(20, commands.ListMarket, Struct("<QqqBqBqBiiBqBIBIIIBII"), 2),
+    Layout(21, commands.SetMarketRules, Struct("<QqIIBIIIBII"), 0),
+    Layout(22, commands.SetMarketState, Struct("<QqIB"), 0),
+    Layout(23, commands.SetMarketSchedule, Struct("<QqI"), 1),
+    Layout(24, commands.DelistMarket, Struct("<QqI"), 0),
+    Layout(25, commands.SetFeeTiers, Struct("<QqI"), 1),
+    Layout(26, commands.SetAccountLimits, Struct("<QqQIIII"), 0),
+    Layout(27, commands.FreezeAccount, Struct("<QqQB"), 0),
+    Layout(28, commands.Tick, Struct("<Qq"), 0),
+    Layout(29, commands.CreateSale, Struct("<QqQIIIBqBqBqBqBqBqq"), 1),
+    Layout(30, commands.DecideSale, Struct("<QqIB"), 0),
+    Layout(31, commands.SubscribeSale, Struct("<QqIqBqB"), 1),
 )
 EVENT_LAYOUTS: Final = (
     Layout(1, events.CommandRejected, Struct("<HQ"), 0),
@@ -67,7 +90,30 @@ EVENT_LAYOUTS: Final = (
     Layout(11, events.OrderAmended, Struct("<QQIBqqqq"), 0),
     Layout(12, events.OrderReported, Struct("<QQIBBBBBBBqqqqqqqqqqq"), 1),
     Layout(13, events.OrdersCancelled, Struct("<QII"), 0),
+    Layout(14, events.OrderConditions, Struct("<QQIBqqqqIqQ"), 0),
+    Layout(15, events.OrderTriggered, Struct("<QQIq"), 0),
+    Layout(16, events.OrderReplenished, Struct("<QQIq"), 0),
+    Layout(17, events.SelfTradePrevented, Struct("<IQQQqqq"), 0),
+    Layout(18, events.MarketStateChanged, Struct("<IBBq"), 0),
+    Layout(19, events.IndicativePriceChanged, Struct("<Iqqq"), 0),
+    Layout(20, events.AuctionUncrossed, Struct("<Iqqq"), 0),
+    Layout(21, events.MarketRulesSet, Struct("<IIBIIIBII"), 0),
+    Layout(22, events.MarketScheduleSet, Struct("<I"), 1),
+    Layout(23, events.FeeTiersSet, Struct("<I"), 1),
+    Layout(24, events.AccountLimitsSet, Struct("<QIIII"), 0),
+    Layout(25, events.AccountFrozen, Struct("<QB"), 0),
+    Layout(26, events.DeadManArmed, Struct("<Qq"), 0),
+    Layout(27, events.DeadManFired, Struct("<QI"), 0),
+    Layout(28, events.RequestFenced, Struct("<Q"), 1),
+    Layout(29, events.WithdrawalChanged, Struct("<QQIqB"), 2),
+    Layout(30, events.TransferChanged, Struct("<QQQIqBq"), 1),
+    Layout(31, events.TimeReached, Struct("<q"), 0),
+    Layout(32, events.SaleChanged, Struct("<IQIIIBBqqqqqqqqqq"), 1),
+    Layout(33, events.SaleSubscribed, Struct("<QIQqqq"), 0),
+    Layout(34, events.SaleSettled, Struct("<QIQqqq"), 0),
 )
+_SCHEDULE_STEP: Final = Struct("<IB")
+_FEE_TIER: Final = Struct("<qii")
 _COMMANDS_BY_KIND: Final = {layout.kind: layout for layout in COMMAND_LAYOUTS}
 _COMMANDS_BY_TYPE: Final = {layout.record: layout for layout in COMMAND_LAYOUTS}
 _EVENTS_BY_KIND: Final = {layout.kind: layout for layout in EVENT_LAYOUTS}
@@ -127,6 +173,30 @@ def decode_events(data: bytes, kinds: frozenset[int] = ALL_EVENT_KINDS) -> Itera
         if kind in kinds:
             yield command_offset, _decode_body(layout, data, position + EVENT_HEADER.size, position + length)
         position += length
+
+
+def pack_schedule(steps: Iterable[ScheduleStep]) -> bytes:
+    """The steps of a market's day as they travel in a record."""
+    return b"".join([_SCHEDULE_STEP.pack(*step) for step in steps])
+
+
+def unpack_schedule(data: bytes) -> list[ScheduleStep] | None:
+    """None if the bytes are not whole steps."""
+    if len(data) % _SCHEDULE_STEP.size:
+        return None
+    return [ScheduleStep(*values) for values in _SCHEDULE_STEP.iter_unpack(data)]
+
+
+def pack_tiers(tiers: Iterable[FeeTier]) -> bytes:
+    """A market's fee tiers as they travel in a record."""
+    return b"".join([_FEE_TIER.pack(*tier) for tier in tiers])
+
+
+def unpack_tiers(data: bytes) -> list[FeeTier] | None:
+    """None if the bytes are not whole tiers."""
+    if len(data) % _FEE_TIER.size:
+        return None
+    return [FeeTier(*values) for values in _FEE_TIER.iter_unpack(data)]
 
 
 def _encode_body(layout: Layout, record: Any) -> bytes:

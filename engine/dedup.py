@@ -21,9 +21,13 @@ def is_valid_id(text: bytes) -> bool:
 
 
 class Receipt:
-    """``content`` is what the request asked, as bytes, without its id and signing time. ``order_id`` is 0 if none."""
+    """``content`` is what the request asked, as bytes, without its id and signing time.
 
-    __slots__ = ("account_id", "content", "order_id", "reason", "remembered_at_ns", "request_id", "sequence")
+    ``subject_id`` is the number of what it was about (order, withdrawal, transfer, subscription), 0 if nothing.
+    A fence (rulebook E4) is a receipt without content.
+    """
+
+    __slots__ = ("account_id", "content", "reason", "remembered_at_ns", "request_id", "sequence", "subject_id")
 
     def __init__(
         self,
@@ -32,7 +36,7 @@ class Receipt:
         content: bytes,
         sequence: int,
         reason: int,
-        order_id: int,
+        subject_id: int,
         remembered_at_ns: int,
     ) -> None:
         self.account_id = account_id
@@ -40,7 +44,7 @@ class Receipt:
         self.content = content
         self.sequence = sequence
         self.reason = reason
-        self.order_id = order_id
+        self.subject_id = subject_id
         self.remembered_at_ns = remembered_at_ns
 
 

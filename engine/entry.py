@@ -19,6 +19,7 @@ from blake3 import blake3
 ENTRY_HEADER: Final = Struct("<QqIII")
 CHAIN_SIZE: Final = 32
 GENESIS_CHAIN: Final = bytes(CHAIN_SIZE)
+BY_TIME: Final = 0xFFFF_FFFF  # the command offset of events that time brought about, before the first command
 
 
 class EntryError(ValueError):
@@ -36,6 +37,10 @@ class Entry(NamedTuple):
     @property
     def last_sequence(self) -> int:
         return self.first_sequence + self.command_count - 1
+
+    def sequence_of(self, command_offset: int) -> int:
+        """The sequence of an event of this entry; what time brought about has the first command's."""
+        return self.first_sequence + (0 if command_offset == BY_TIME else command_offset)
 
     @property
     def header(self) -> bytes:

@@ -2,11 +2,14 @@
 
 Amounts are in base units of the asset, prices in ticks, quantities in lots. The account and
 order ids in a trade are the engine's. An event belongs to the command whose offset in its
-entry is in the record's header, so its sequence is the entry's first sequence plus that offset.
+entry is in the record's header, so its sequence is the entry's first sequence plus that offset. What time
+brought about (an expiry, the end of an auction) happened before the entry's first command and has the offset
+``engine.entry.BY_TIME``; its sequence is the entry's first.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 
@@ -163,6 +166,215 @@ class OrdersCancelled(NamedTuple):
     order_count: int
 
 
+class OrderConditions(NamedTuple):
+    """What is special about an order; follows its OrderAccepted or OrderReported. 0 is "not so" in every field.
+
+    An order with a ``trigger`` is not in the book until an OrderTriggered says so. ``visible_lots`` is what the book
+    shows of an iceberg now.
+    """
+
+    order_id: int
+    account_id: int
+    market_id: int
+    trigger: int
+    display_lots: int
+    visible_lots: int
+    stop_ticks: int
+    trail_ticks: int
+    trail_ppm: int
+    expires_at_ns: int
+    linked_order_id: int
+
+
+class OrderTriggered(NamedTuple):
+    """A trade at this price elected a stop: from here on it is an order like any other."""
+
+    order_id: int
+    account_id: int
+    market_id: int
+    trade_price_ticks: int
+
+
+class OrderReplenished(NamedTuple):
+    """An iceberg shows its next slice, at the back of the queue of its price."""
+
+    order_id: int
+    account_id: int
+    market_id: int
+    visible_lots: int
+
+
+class SelfTradePrevented(NamedTuple):
+    """Two orders of one account met and both shrank. One that has nothing open then is closed by an OrderClosed."""
+
+    market_id: int
+    account_id: int
+    maker_order_id: int
+    taker_order_id: int
+    quantity_lots: int
+    maker_open_lots: int
+    taker_open_lots: int
+
+
+class MarketStateChanged(NamedTuple):
+    """``ends_at_ns`` is when an auction's call (and its no-cancel phase) is over, 0 if only an operator ends it."""
+
+    market_id: int
+    state: int
+    cause: int
+    ends_at_ns: int
+
+
+class IndicativePriceChanged(NamedTuple):
+    """What an uncross would give now. ``surplus_lots`` is what stays to buy (negative: to sell); all 0 if nothing."""
+
+    market_id: int
+    price_ticks: int
+    quantity_lots: int
+    surplus_lots: int
+
+
+class AuctionUncrossed(NamedTuple):
+    """The single price of a call auction. Its trades follow, all at this price."""
+
+    market_id: int
+    price_ticks: int
+    quantity_lots: int
+    surplus_lots: int
+
+
+class MarketRulesSet(NamedTuple):
+    market_id: int
+    band_ppm: int
+    interrupts: int
+    call_ms: int
+    no_cancel_ms: int
+    random_end_ms_max: int
+    auction_market_orders: int
+    open_orders_max: int
+    stops_max: int
+
+
+class MarketScheduleSet(NamedTuple):
+    market_id: int
+    steps: bytes
+
+
+class FeeTiersSet(NamedTuple):
+    market_id: int
+    tiers: bytes
+
+
+class AccountLimitsSet(NamedTuple):
+    account_id: int
+    open_orders_max: int
+    stops_max: int
+    requests_max: int
+    window_ms: int
+
+
+class AccountFrozen(NamedTuple):
+    """Frozen, or (0) free again."""
+
+    account_id: int
+    frozen: int
+
+
+class DeadManArmed(NamedTuple):
+    """``fires_at_ns`` 0 means that the switch is off."""
+
+    account_id: int
+    fires_at_ns: int
+
+
+class DeadManFired(NamedTuple):
+    account_id: int
+    order_count: int
+
+
+class RequestFenced(NamedTuple):
+    """The id was never seen; from now on it is refused."""
+
+    account_id: int
+    request_id: bytes
+
+
+class WithdrawalChanged(NamedTuple):
+    """A withdrawal as it stands; its number is the sequence of the command that asked for it."""
+
+    withdrawal_id: int
+    account_id: int
+    asset_id: int
+    amount_units: int
+    status: int
+    destination: bytes
+    reference: bytes
+
+
+class TransferChanged(NamedTuple):
+    """A transfer as it stands; its number is the sequence of the command that made it. ``expires_at_ns`` 0 is never."""
+
+    transfer_id: int
+    from_account_id: int
+    to_account_id: int
+    asset_id: int
+    amount_units: int
+    status: int
+    expires_at_ns: int
+    reference: bytes
+
+
+class TimeReached(NamedTuple):
+    """The answer to a Tick."""
+
+    timestamp_ns: int
+
+
+class SaleChanged(NamedTuple):
+    """A sale as it stands; prices are for one lot. What it cleared at, sold and brought is told when it ended."""
+
+    sale_id: int
+    issuer_account_id: int
+    token_asset_id: int
+    quote_asset_id: int
+    market_id: int
+    kind: int
+    status: int
+    price_units: int
+    lot_units: int
+    quantity_lots: int
+    soft_cap_units: int
+    account_cap_lots: int
+    opens_at_ns: int
+    closes_at_ns: int
+    clearing_price_units: int
+    sold_lots: int
+    proceeds_units: int
+    name: bytes
+
+
+class SaleSubscribed(NamedTuple):
+    """``quantity_lots`` is what was allotted (fixed price) or bid for (uniform price); 0 in a pot."""
+
+    subscription_id: int
+    sale_id: int
+    account_id: int
+    price_units: int
+    quantity_lots: int
+    held_units: int
+
+
+class SaleSettled(NamedTuple):
+    """What a subscription came to: so many lots for so much, the rest of what it held came back."""
+
+    subscription_id: int
+    sale_id: int
+    account_id: int
+    quantity_lots: int
+    paid_units: int
+    refunded_units: int
+
+
 Event = (
     CommandRejected
     | RequestRepeated
@@ -177,4 +389,27 @@ Event = (
     | OrderAmended
     | OrderReported
     | OrdersCancelled
+    | OrderConditions
+    | OrderTriggered
+    | OrderReplenished
+    | SelfTradePrevented
+    | MarketStateChanged
+    | IndicativePriceChanged
+    | AuctionUncrossed
+    | MarketRulesSet
+    | MarketScheduleSet
+    | FeeTiersSet
+    | AccountLimitsSet
+    | AccountFrozen
+    | DeadManArmed
+    | DeadManFired
+    | RequestFenced
+    | WithdrawalChanged
+    | TransferChanged
+    | TimeReached
+    | SaleChanged
+    | SaleSubscribed
+    | SaleSettled
 )
+
+Emit = Callable[[Event], None]

@@ -11,9 +11,11 @@ fee, in millionths of a base unit (0 to 999,999).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from engine.amounts import ceil_div
 from engine.book import Order
-from engine.types import FEE_SCALE, MarketSpec
+from engine.types import AMOUNT_MAX, FEE_PPM_MAX, FEE_SCALE, FEE_TIERS_MAX, FeeTier, MarketSpec
 
 
 def charge(order: Order, notional_units: int, rate_ppm: int) -> int:
@@ -33,3 +35,34 @@ def fee_to_come_units(order: Order, notional_units: int, rate_ppm: int) -> int:
 def worst_rate_ppm(market: MarketSpec) -> int:
     """The rate that a hold must cover: a resting order may pay either, and a rebate is not counted on."""
     return max(market.taker_fee_ppm, market.maker_fee_ppm, 0)
+
+
+def rates(market: MarketSpec, tiers: Sequence[FeeTier], volume_units: int) -> tuple[int, int]:
+    """What an account with this volume pays as maker and as taker: the highest tier it reached, else the listed fees.
+
+    ``tiers`` are those that :func:`tiers_allowed` let through.
+    """
+    for tier in reversed(tiers):
+        if volume_units >= tier.volume_units:
+            return tier.maker_fee_ppm, tier.taker_fee_ppm
+    return market.maker_fee_ppm, market.taker_fee_ppm
+
+
+def tiers_allowed(market: MarketSpec, tiers: Sequence[FeeTier]) -> bool:
+    """May this market have these tiers? They rise in volume, and none costs more than the one below it.
+
+    So a hold at the listed fees covers every tier, and the exchange pays nothing on a trade between any two: the
+    lowest maker fee and the lowest taker fee, which are the last tier's, are together not below zero.
+    """
+    if len(tiers) > FEE_TIERS_MAX:
+        return False
+    below = FeeTier(0, market.maker_fee_ppm, market.taker_fee_ppm)
+    for tier in tiers:
+        if not below.volume_units < tier.volume_units <= AMOUNT_MAX:
+            return False
+        if not -FEE_PPM_MAX <= tier.maker_fee_ppm <= below.maker_fee_ppm:
+            return False
+        if not -FEE_PPM_MAX <= tier.taker_fee_ppm <= below.taker_fee_ppm:
+            return False
+        below = tier
+    return below.maker_fee_ppm + below.taker_fee_ppm >= 0

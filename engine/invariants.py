@@ -10,16 +10,36 @@ from itertools import pairwise
 
 from engine.book import BookSide, Order
 from engine.machine import Machine
-from engine.matching import Matcher
-from engine.types import AMOUNT_MAX, FEE_SCALE, LIMIT, OPEN
+from engine.market import Market
+from engine.stops import would_trigger
+from engine.types import (
+    AMOUNT_MAX,
+    AUCTION,
+    BUY,
+    DELISTED,
+    FEE_SCALE,
+    LIMIT,
+    NO_TRIGGER,
+    OPEN,
+    POST_ONLY,
+    SELL,
+    TRADING,
+    WAITING,
+)
+from engine.uncross import indicative_price
 
 
 def assert_sound(machine: Machine) -> None:
     """Check balances, holds, orders and books against each other. Takes time in proportion to the state."""
     held_units = _assert_orders_sound(machine)
+    for holds in (machine.withdrawals.holds(), machine.transfers.holds(), machine.sales.holds()):
+        for account_id, asset_id, units in holds:
+            held_units[account_id, asset_id] = held_units.get((account_id, asset_id), 0) + units
     _assert_balances_sound(machine, held_units)
-    for matcher in machine.trading.matchers.values():
-        _assert_book_sound(matcher)
+    for market in machine.trading.markets.values():
+        _assert_book_sound(market)
+        _assert_stops_sound(market)
+        _assert_session_sound(machine, market)
     for receipt in machine.receipts.in_queue_order():
         found = machine.receipts.find(receipt.account_id, receipt.request_id)
         assert found is receipt, ("one id has two receipts", receipt.account_id, receipt.request_id)
@@ -29,25 +49,48 @@ def _assert_orders_sound(machine: Machine) -> dict[tuple[int, int], int]:
     """Check every order by itself. Answers what all open orders hold, by account and asset."""
     held_units: dict[tuple[int, int], int] = {}
     open_count = 0
+    open_by_market: dict[int, int] = {}
+    waiting_by_account: dict[int, int] = {}
     for order in machine.trading.orders.values():
         parts = order.open_lots + order.executed_lots + order.prevented_lots + order.cancelled_lots
         assert order.quantity_lots == parts, ("quantity is not the sum of its parts", order.order_id)
         assert 0 <= order.fee_overpaid_ppm < FEE_SCALE, ("fee not rounded up once", order.order_id)
-        if order.status != OPEN:
+        if order.status not in (OPEN, WAITING):
             assert order.open_lots == 0 and order.held_units == 0, ("a closed order holds", order.order_id)
             assert order.level is None, ("a closed order rests", order.order_id)
             continue
         open_count += 1
-        matcher = machine.trading.matchers[order.market_id]
-        assert order.open_lots > 0 and order.level is not None and order.order_type == LIMIT, order.order_id
-        assert order.level.price_ticks == order.price_ticks, order.order_id
-        assert order.held_units == matcher.held_for(order), ("a hold is not what the order needs", order.order_id)
-        assert machine.trading.open_orders[order.account_id][order.order_id] is order, order.order_id
-        key = (order.account_id, matcher.held_asset_id(order))
+        market = machine.trading.markets[order.market_id]
+        open_by_market[order.market_id] = open_by_market.get(order.market_id, 0) + 1
+        if order.status == WAITING:
+            waiting_by_account[order.account_id] = waiting_by_account.get(order.account_id, 0) + 1
+            assert order.trigger != NO_TRIGGER and order.stop_ticks > 0 and order.level is None, order.order_id
+            assert order.executed_lots == 0, ("a waiting order was executed", order.order_id)
+        else:
+            assert order.open_lots > 0 and order.level is not None and order.price_ticks > 0, order.order_id
+            in_auction = market.session.state == AUCTION
+            assert order.order_type == LIMIT or in_auction, ("a market order rests", order.order_id)
+            assert order.level.price_ticks == order.price_ticks, order.order_id
+        assert order.held_units == market.held_for(order), ("a hold is not what the order needs", order.order_id)
+        assert machine.trading.index.open_orders[order.account_id][order.order_id] is order, order.order_id
+        _assert_pair_sound(machine, order)
+        key = (order.account_id, market.held_asset_id(order))
         held_units[key] = held_units.get(key, 0) + order.held_units
-    indexed = sum(len(orders) for orders in machine.trading.open_orders.values())
+    index = machine.trading.index
+    indexed = sum(len(orders) for orders in index.open_orders.values())
     assert open_count == indexed, ("the index of open orders differs", open_count, indexed)
+    assert index.waiting_counts == waiting_by_account, "the counts of waiting orders differ"
+    for market_id, market in machine.trading.markets.items():
+        assert market.open_count == open_by_market.get(market_id, 0), ("a market miscounts its orders", market_id)
     return held_units
+
+
+def _assert_pair_sound(machine: Machine, order: Order) -> None:
+    """While both legs of a pair live, neither was touched."""
+    other = machine.trading.orders.get(order.linked_order_id)
+    if other is not None and other.status in (OPEN, WAITING):
+        assert order.executed_lots == 0 and order.prevented_lots == 0, ("a touched leg has another", order.order_id)
+        assert other.linked_order_id == order.order_id, order.order_id
 
 
 def _assert_balances_sound(machine: Machine, held_units: dict[tuple[int, int], int]) -> None:
@@ -64,16 +107,40 @@ def _assert_balances_sound(machine: Machine, held_units: dict[tuple[int, int], i
     deposited: dict[int, int] = {}
     for deposit in machine.registry.deposits.values():
         deposited[deposit.asset_id] = deposited.get(deposit.asset_id, 0) + deposit.amount_units
-    assert deposited == dict(machine.ledger.supplies()), "the supply is not the sum of the deposits"
+    for asset_id, paid in machine.withdrawals.paid_units().items():
+        deposited[asset_id] = deposited.get(asset_id, 0) - paid
+    assert deposited == dict(machine.ledger.supplies()), "the supply is not what was deposited less what was paid out"
 
 
-def _assert_book_sound(matcher: Matcher) -> None:
-    book = matcher.book
-    best_bid, best_ask = book.bids.best(), book.asks.best()
-    if best_bid is not None and best_ask is not None:
-        assert best_bid.price_ticks < best_ask.price_ticks, ("the book is crossed", matcher.market.name)
-    for side in (book.bids, book.asks):
+def _assert_book_sound(market: Market) -> None:
+    """A book may be crossed only while nothing trades for now (rulebook, invariant 2)."""
+    best_bid, best_ask = market.book.bids.best(), market.book.asks.best()
+    if market.session.state in (TRADING, POST_ONLY) and best_bid is not None and best_ask is not None:
+        assert best_bid.price_ticks < best_ask.price_ticks, ("the book is crossed", market.spec.name)
+    for side in (market.book.bids, market.book.asks):
         _assert_side_sound(side)
+
+
+def _assert_stops_sound(market: Market) -> None:
+    """Stops stand in the order of election, and in an open market none waits that the last price elects."""
+    for side in (BUY, SELL):
+        waiting = [order for order in market.stops.orders() if order.side == side]
+        keys = [(order.stop_ticks if side == BUY else -order.stop_ticks, order.priority) for order in waiting]
+        assert keys == sorted(keys), ("stops are out of order", market.spec.name)
+        for order in waiting:
+            assert order.status == WAITING, ("a stop waits that does not", order.order_id)
+            elected = would_trigger(order, market.session.last_price_ticks)
+            assert not (elected and market.session.state == TRADING), ("a stop missed its election", order.order_id)
+
+
+def _assert_session_sound(machine: Machine, market: Market) -> None:
+    session, market_id = market.session, market.spec.market_id
+    assert (market_id in machine.sessions.auctions) == (session.state == AUCTION), ("auctions", market_id)
+    assert not market.first_trade_ticks, ("trades that elected nothing yet", market_id)
+    if session.state == AUCTION:
+        assert session.indicative == indicative_price(market), ("the indicative price is old", market_id)
+    if session.state == DELISTED:
+        assert market.open_count == 0, ("a delisted market has orders", market_id)
 
 
 def _assert_side_sound(side: BookSide) -> None:
@@ -82,11 +149,12 @@ def _assert_side_sound(side: BookSide) -> None:
         level = side.levels[key]
         queue = level.orders()
         assert queue and side.key_of(level.price_ticks) == key == level.key, ("an empty or misplaced level", key)
-        assert level.order_count == len(queue) and level.open_lots == sum(order.open_lots for order in queue), key
+        assert level.order_count == len(queue) and level.shown_lots == sum(order.shown_lots for order in queue), key
         assert all(_comes_before(first, second) for first, second in pairwise(queue)), (
             "the queue is not in time order",
             key,
         )
+        assert all(0 < order.shown_lots <= order.open_lots for order in queue), ("an order shows nothing", key)
         assert all(order.level is level and order.side == side.side for order in queue), key
 
 

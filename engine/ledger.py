@@ -1,7 +1,7 @@
 """Balances: for each account and asset what is available and what is held for open orders.
 
 Every movement keeps the sum over all accounts equal to the asset's supply, which only
-deposits change. Callers check funds first; a balance that would fall below zero here is a bug.
+deposits and withdrawals change. Callers check funds first; a balance that would fall below zero here is a bug.
 """
 
 from __future__ import annotations
@@ -34,11 +34,17 @@ class Ledger:
         return self._supply_units.get(asset_id, 0)
 
     def deposit(self, account_id: int, asset_id: int, amount_units: int) -> None:
-        """Bring funds in from outside: the only movement that changes the supply."""
+        """Bring funds in from outside."""
         supply_units = self.supply_units(asset_id) + amount_units
         assert amount_units > 0 and supply_units <= AMOUNT_MAX, (amount_units, supply_units)
         self._supply_units[asset_id] = supply_units
         self.credit(account_id, asset_id, amount_units)
+
+    def withdraw_held(self, account_id: int, asset_id: int, amount_units: int) -> None:
+        """Let held funds out of the exchange."""
+        self.spend_held(account_id, asset_id, amount_units)
+        self._supply_units[asset_id] -= amount_units
+        assert amount_units > 0 and self._supply_units[asset_id] >= 0, (asset_id, amount_units)
 
     def hold(self, account_id: int, asset_id: int, amount_units: int) -> None:
         """Move from available to held; back where ``amount_units`` is negative."""

@@ -9,8 +9,16 @@ from __future__ import annotations
 from typing import Final
 
 from engine import rejects
-from engine.amounts import POWERS_OF_TEN, SCALE_MAX, to_units
-from engine.commands import CreateAccount, CreateApiKey, CreateAsset, CreateMarket, Deposit
+from engine.amounts import POWERS_OF_TEN, SCALE_ABSENT, SCALE_MAX, to_multiples, to_units
+from engine.commands import (
+    CreateAccount,
+    CreateApiKey,
+    CreateAsset,
+    CreateMarket,
+    Deposit,
+    ListMarket,
+    SetMarketRules,
+)
 from engine.dedup import is_valid_id
 from engine.events import (
     AccountCreated,
@@ -27,14 +35,19 @@ from engine.types import (
     ASSET_DECIMALS_MAX,
     ASSET_NAME_LENGTH_MAX,
     ASSETS_MAX,
+    AUCTION_MS_MAX,
+    DELISTED,
     FEE_PPM_MAX,
+    FEE_SCALE,
     MARKETS_MAX,
     OPERATOR,
     SEALED_SECRET_LENGTH_MAX,
     TRADER,
+    TRADING,
     AccountSpec,
     ApiKey,
     AssetSpec,
+    MarketRules,
     MarketSpec,
 )
 
@@ -81,8 +94,10 @@ class Listing:
         registry.add_asset(asset)
         return Outcome(rejects.ACCEPTED, event=_asset_created(asset))
 
-    def create_market(self, command: CreateMarket, sequence: int) -> Outcome:
+    def list_market(self, command: ListMarket, sequence: int) -> Outcome:
         registry = self._registry
+        if command.state >= DELISTED or command.interrupts > 1 or command.auction_market_orders > 1:
+            return Outcome(rejects.MALFORMED)
         base = registry.asset_by_name(command.base_asset)
         quote = registry.asset_by_name(command.quote_asset)
         if base is None or quote is None:
@@ -94,8 +109,10 @@ class Listing:
             if asked is None or market[:-1] != asked[:-1]:
                 return Outcome(rejects.NAME_TAKEN, conflicts_with=market.created_sequence)
             return Outcome(rejects.ACCEPTED, event=_market_created(market), repeats=market.created_sequence)
-        if asked is None:
+        if asked is None or reference_ticks(command, asked) < 0:
             return Outcome(rejects.LISTING_RULES)
+        if not rules_allowed(rules_of(command)):
+            return Outcome(rejects.MARKET_RULES)
         if len(registry.markets) > MARKETS_MAX:
             return Outcome(rejects.TOO_MANY)
         registry.add_market(asked)
@@ -157,8 +174,42 @@ class Listing:
         )
 
 
+def with_default_rules(command: CreateMarket) -> ListMarket:
+    """What the older command asks for: a market that is open at once, without a band or an auction."""
+    return ListMarket(*command[:10], TRADING, 0, SCALE_ABSENT, *MarketRules(), *command[10:])
+
+
+def rules_of(command: ListMarket | SetMarketRules) -> MarketRules:
+    return MarketRules(
+        band_ppm=command.band_ppm,
+        interrupts=command.interrupts,
+        call_ms=command.call_ms,
+        no_cancel_ms=command.no_cancel_ms,
+        random_end_ms_max=command.random_end_ms_max,
+        auction_market_orders=command.auction_market_orders,
+        open_orders_max=command.open_orders_max,
+        stops_max=command.stops_max,
+    )
+
+
+def rules_allowed(rules: MarketRules) -> bool:
+    """Do the rules make sense together? An interruption must have a cause and an end, a market order a price."""
+    if rules.band_ppm >= FEE_SCALE or (rules.interrupts and not (rules.band_ppm and rules.call_ms)):
+        return False
+    if rules.auction_market_orders and not rules.band_ppm:
+        return False
+    return max(rules.call_ms, rules.no_cancel_ms, rules.random_end_ms_max) <= AUCTION_MS_MAX
+
+
+def reference_ticks(command: ListMarket, market: MarketSpec) -> int:
+    """The price before the first trade; 0 if none is given, negative if it is not one of this market."""
+    if command.reference_scale == SCALE_ABSENT:
+        return 0
+    return to_multiples(command.reference_mantissa, command.reference_scale, market.quote_decimals, market.tick_units)
+
+
 def _market_asked_for(
-    command: CreateMarket, base: AssetSpec, quote: AssetSpec, market_id: int, sequence: int
+    command: ListMarket, base: AssetSpec, quote: AssetSpec, market_id: int, sequence: int
 ) -> MarketSpec | None:
     """The market that a command describes, or None if it breaks the rules for listing one."""
     tick_units = to_units(command.tick_mantissa, command.tick_scale, quote.decimals)

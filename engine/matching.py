@@ -2,18 +2,19 @@
 
 Matching walks the opposite side from its best price, oldest order first. A trade prints at
 the maker's price (rulebook, convention 4). Before anything changes, :func:`fillable` walks the same way
-without touching the book, to find out what a fill-or-kill order or a market order would get.
+without touching the book, to find out what a fill-or-kill order or a market order would get. Neither goes
+beyond the market's price band (rulebook B5, G7).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
 from typing import NamedTuple
 
-from engine.book import Book, Order
-from engine.events import Event, OrderClosed, TradeExecuted
-from engine.fees import charge, fee_to_come_units, worst_rate_ppm
-from engine.ledger import Ledger
+from engine.book import Level, Order
+from engine.events import Emit, OrderReplenished, SelfTradePrevented, TradeExecuted
+from engine.fees import charge, fee_to_come_units
+from engine.market import Market
 from engine.types import (
     AMOUNT_MAX,
     BUY,
@@ -23,16 +24,16 @@ from engine.types import (
     CLOSED_BUDGET_SPENT,
     CLOSED_FILLED,
     CLOSED_NO_LIQUIDITY,
+    CLOSED_PRICE_BAND,
     CLOSED_SELF_TRADE,
+    DECREMENT,
     EXCHANGE_ACCOUNT,
     FEE_SCALE,
     FILLED,
     LIMIT,
     MARKET_BUDGET,
-    MarketSpec,
+    OPEN,
 )
-
-Emit = Callable[[Event], None]
 
 
 class Fillable(NamedTuple):
@@ -40,226 +41,268 @@ class Fillable(NamedTuple):
     notional_units: int
 
 
-class Matcher:
-    """Matches the orders of one market against its book and settles them in the ledger.
+def would_trade(market: Market, order: Order) -> bool:
+    """Is there anything at its limit or better?"""
+    opposite = market.book.opposite(order.side)
+    return bool(opposite.keys) and opposite.keys[-1] >= _own_limit_key(order)
 
-    ``open_orders`` is each account's set of resting orders, shared by all markets.
+
+def fillable(market: Market, order: Order) -> Fillable:
+    """What the order would execute now, by quantity, own orders excluded. Changes nothing."""
+    opposite = market.book.opposite(order.side)
+    limit_key = _limit_key(market, order)
+    wanted_lots, executed_lots, notional_units = order.open_lots, 0, 0
+    for key in reversed(opposite.keys):
+        if key < limit_key or not wanted_lots:
+            break
+        level = opposite.levels[key]
+        lots, prevented_lots, stopped = _fillable_at(level, order, wanted_lots)
+        executed_lots += lots
+        wanted_lots -= lots + prevented_lots
+        notional_units += lots * level.price_ticks * market.spec.notional_units
+        if stopped:
+            break
+    return Fillable(executed_lots, notional_units)
+
+
+def cost_of_fillable(market: Market, order: Order) -> int:
+    """What a market order to buy costs now, fee included; 0 if nothing is offered."""
+    notional_units = fillable(market, order).notional_units
+    return notional_units + max(0, fee_to_come_units(order, notional_units, market.taker_rate_ppm(order.account_id)))
+
+
+def match(market: Market, taker: Order, emit: Emit) -> bool:
+    """Trade ``taker``, which does not rest and holds its funds, as far as it goes.
+
+    Afterwards it is filled, or closed by self-trade prevention or because its budget is spent, or still open with
+    nothing left to trade with. Answers whether it was the price band that stopped it.
     """
-
-    def __init__(
-        self,
-        market: MarketSpec,
-        ledger: Ledger,
-        open_orders: dict[int, dict[int, Order]],
-        next_trade_id: Callable[[], int],
-    ) -> None:
-        self.market = market
-        self.book = Book()
-        self._ledger = ledger
-        self._open_orders = open_orders
-        self._next_trade_id = next_trade_id
-        self._worst_rate_ppm = worst_rate_ppm(market)
-
-    def would_trade(self, order: Order) -> bool:
-        opposite = self.book.opposite(order.side)
-        return bool(opposite.keys) and opposite.keys[-1] >= self._limit_key(order)
-
-    def fillable(self, order: Order) -> Fillable:
-        """What the order would execute now, by quantity, own orders excluded. Changes nothing."""
-        opposite = self.book.opposite(order.side)
-        limit_key = self._limit_key(order)
-        wanted_lots, notional_units = order.open_lots, 0
-        for key in reversed(opposite.keys):
-            if key < limit_key or not wanted_lots:
-                break
-            level = opposite.levels[key]
-            maker = level.oldest
-            while maker is not None and wanted_lots:
-                if maker.account_id != order.account_id:
-                    lots = min(wanted_lots, maker.open_lots)
-                    wanted_lots -= lots
-                    notional_units += lots * level.price_ticks * self.market.notional_units
-                elif order.self_trade != CANCEL_OLDEST:
-                    return Fillable(order.open_lots - wanted_lots, notional_units)
-                maker = maker.newer
-        return Fillable(order.open_lots - wanted_lots, notional_units)
-
-    def held_for(self, order: Order) -> int:
-        """What a limit order must hold: for a bid its open notional and the worst fee on it, for an ask its base."""
-        if order.side != BUY:
-            return order.open_lots * self.market.lot_units
-        notional_units = order.open_lots * order.price_ticks * self.market.notional_units
-        return notional_units + max(0, fee_to_come_units(order, notional_units, self._worst_rate_ppm))
-
-    def cost_of_fillable(self, order: Order) -> int:
-        """What a market order to buy costs now, fee included; 0 if nothing is offered."""
-        notional_units = self.fillable(order).notional_units
-        return notional_units + max(0, fee_to_come_units(order, notional_units, self.market.taker_fee_ppm))
-
-    def match(self, taker: Order, emit: Emit) -> None:
-        """Trade ``taker``, which does not rest yet and holds its funds, as far as it goes.
-
-        Afterwards it is filled, or closed by self-trade prevention, or still open with nothing left to trade with.
-        """
-        opposite = self.book.opposite(taker.side)
-        limit_key = self._limit_key(taker)
-        by_budget = taker.order_type == MARKET_BUDGET
-        while opposite.keys and opposite.keys[-1] >= limit_key:
-            level = opposite.levels[opposite.keys[-1]]
-            if by_budget:
-                self._size_by_budget(taker, level.price_ticks)
-            if not taker.open_lots:
-                break
-            maker = level.oldest
-            assert maker is not None, level.price_ticks
-            if maker.account_id == taker.account_id:
-                if taker.self_trade != CANCEL_NEWEST:
-                    self._prevent(maker, emit)
-                if taker.self_trade != CANCEL_OLDEST:
-                    self._prevent(taker, emit)
-                    return
-                continue
-            self._trade(maker, taker, level.price_ticks, min(taker.open_lots, maker.open_lots), emit)
+    opposite = market.book.opposite(taker.side)
+    limit_key = _limit_key(market, taker)
+    by_budget = taker.order_type == MARKET_BUDGET
+    while opposite.keys and opposite.keys[-1] >= limit_key:
+        level = opposite.levels[opposite.keys[-1]]
         if by_budget:
-            self._close_budget(taker, bool(opposite.keys), emit)
-        elif not taker.open_lots:
-            self._close(taker, FILLED, CLOSED_FILLED)
+            _size_by_budget(market, taker, level.price_ticks)
+        if not taker.open_lots:
+            break
+        maker = level.oldest
+        assert maker is not None, level.price_ticks
+        lots = min(taker.open_lots, maker.shown_lots)
+        if maker.account_id != taker.account_id:
+            trade(market, maker, taker, level.price_ticks, lots, emit)
+            continue
+        if taker.self_trade == DECREMENT:
+            _decrement(market, maker, taker, lots, emit)
+            if taker.status != OPEN:
+                return False
+            continue
+        if taker.self_trade != CANCEL_NEWEST:
+            _prevent(market, maker, emit)
+        if taker.self_trade != CANCEL_OLDEST:
+            _prevent(market, taker, emit)
+            return False
+    at_band = bool(opposite.keys) and _own_limit_key(taker) <= opposite.keys[-1] < limit_key
+    if by_budget:
+        if at_band:
+            # Beyond the band, but perhaps the rest of the budget would not pay a lot there anyway.
+            _size_by_budget(market, taker, opposite.levels[opposite.keys[-1]].price_ticks)
+            at_band = taker.open_lots > 0
+        _close_budget(market, taker, at_band, bool(opposite.keys), emit)
+    elif not taker.open_lots:
+        market.close(taker, FILLED, CLOSED_FILLED)
+        return False
+    return at_band
 
-    def rest(self, order: Order, priority: int) -> None:
-        """Put an open order at the back of its queue."""
-        assert order.open_lots > 0 and order.order_type == LIMIT, order.order_id
-        order.priority = priority
-        self.book.side(order.side).add(order)
-        self._open_orders.setdefault(order.account_id, {})[order.order_id] = order
 
-    def lift(self, order: Order) -> None:
-        """Take a resting order out of the book without closing it."""
-        self.book.side(order.side).remove(order)
-        orders = self._open_orders[order.account_id]
-        del orders[order.order_id]
-        if not orders:
-            del self._open_orders[order.account_id]
+def trade(market: Market, maker: Order, taker: Order, price_ticks: int, lots: int, emit: Emit) -> None:
+    """Execute one trade: move the money, then both orders forward. Either order may rest, or be on its way in."""
+    spec, ledger = market.spec, market.ledger
+    notional_units = lots * price_ticks * spec.notional_units
+    base_units = lots * spec.lot_units
+    maker_fee_units = charge(maker, notional_units, market.maker_rate_ppm(maker.account_id))
+    taker_fee_units = charge(taker, notional_units, market.taker_rate_ppm(taker.account_id))
+    if taker.side == BUY:
+        buyer, buyer_fee_units, seller, seller_fee_units = taker, taker_fee_units, maker, maker_fee_units
+    else:
+        buyer, buyer_fee_units, seller, seller_fee_units = maker, maker_fee_units, taker, taker_fee_units
 
-    def cancel(self, order: Order, reason: int, emit: Emit) -> None:
-        """Close what is open of an order, resting or not, and free what it holds."""
-        if order.level is not None:
-            self.lift(order)
-        order.cancelled_lots += order.open_lots
-        order.open_lots = 0
-        self._close_with_rest(order, CANCELLED, reason, emit)
+    paid_units = notional_units + buyer_fee_units
+    ledger.spend_held(buyer.account_id, spec.quote_asset_id, paid_units)
+    buyer.held_units -= paid_units
+    ledger.credit(seller.account_id, spec.quote_asset_id, notional_units - seller_fee_units)
+    ledger.credit(EXCHANGE_ACCOUNT, spec.quote_asset_id, maker_fee_units + taker_fee_units)
+    ledger.spend_held(seller.account_id, spec.base_asset_id, base_units)
+    seller.held_units -= base_units
+    ledger.credit(buyer.account_id, spec.base_asset_id, base_units)
+    market.volumes.add(buyer.account_id, spec.quote_asset_id, market.timestamp_ns, notional_units)
+    market.volumes.add(seller.account_id, spec.quote_asset_id, market.timestamp_ns, notional_units)
+    market.session.last_price_ticks = market.last_trade_ticks = price_ticks
+    if not market.first_trade_ticks:
+        market.first_trade_ticks = price_ticks
 
-    def adjust_hold(self, order: Order, held_units: int) -> None:
-        """Bring what the order holds to ``held_units``, from or to the account's available balance."""
-        asset_id = self.held_asset_id(order)
-        if held_units != order.held_units:
-            self._ledger.hold(order.account_id, asset_id, held_units - order.held_units)
-            order.held_units = held_units
-
-    def held_asset_id(self, order: Order) -> int:
-        return self.market.quote_asset_id if order.side == BUY else self.market.base_asset_id
-
-    def _limit_key(self, order: Order) -> int:
-        """The least key of an opposite level that the order may trade at."""
-        if order.order_type != LIMIT:
-            return -AMOUNT_MAX
-        return -order.price_ticks if order.side == BUY else order.price_ticks
-
-    def _trade(self, maker: Order, taker: Order, price_ticks: int, lots: int, emit: Emit) -> None:
-        market, ledger = self.market, self._ledger
-        notional_units = lots * price_ticks * market.notional_units
-        base_units = lots * market.lot_units
-        maker_fee_units = charge(maker, notional_units, market.maker_fee_ppm)
-        taker_fee_units = charge(taker, notional_units, market.taker_fee_ppm)
-        if taker.side == BUY:
-            buyer, buyer_fee_units, seller, seller_fee_units = taker, taker_fee_units, maker, maker_fee_units
-        else:
-            buyer, buyer_fee_units, seller, seller_fee_units = maker, maker_fee_units, taker, taker_fee_units
-
-        paid_units = notional_units + buyer_fee_units
-        ledger.spend_held(buyer.account_id, market.quote_asset_id, paid_units)
-        buyer.held_units -= paid_units
-        ledger.credit(seller.account_id, market.quote_asset_id, notional_units - seller_fee_units)
-        ledger.credit(EXCHANGE_ACCOUNT, market.quote_asset_id, maker_fee_units + taker_fee_units)
-        ledger.spend_held(seller.account_id, market.base_asset_id, base_units)
-        seller.held_units -= base_units
-        ledger.credit(buyer.account_id, market.base_asset_id, base_units)
-
-        for order in (maker, taker):
-            order.executed_lots += lots
-            order.notional_units += notional_units
-        taker.open_lots -= lots
-        if lots == maker.open_lots:
-            self.lift(maker)
-            maker.open_lots = 0
-            self._close(maker, FILLED, CLOSED_FILLED)
-        else:
-            self.book.side(maker.side).reduce(maker, lots)
-            self.adjust_hold(maker, self.held_for(maker))
-        if taker.order_type == LIMIT:
-            self.adjust_hold(taker, self.held_for(taker))
-        emit(
-            TradeExecuted(
-                trade_id=self._next_trade_id(),
-                market_id=market.market_id,
-                taker_side=taker.side,
-                price_ticks=price_ticks,
-                quantity_lots=lots,
-                notional_units=notional_units,
-                maker_order_id=maker.order_id,
-                taker_order_id=taker.order_id,
-                maker_account_id=maker.account_id,
-                taker_account_id=taker.account_id,
-                maker_fee_units=maker_fee_units,
-                taker_fee_units=taker_fee_units,
-                maker_open_lots=maker.open_lots,
-                taker_open_lots=0 if taker.order_type == MARKET_BUDGET else taker.open_lots,
-            )
+    for order in (maker, taker):
+        order.executed_lots += lots
+        order.notional_units += notional_units
+    replenished = [order for order in (maker, taker) if _fill(market, order, lots)]
+    emit(
+        TradeExecuted(
+            trade_id=market.index.next_trade_id(),
+            market_id=spec.market_id,
+            taker_side=taker.side,
+            price_ticks=price_ticks,
+            quantity_lots=lots,
+            notional_units=notional_units,
+            maker_order_id=maker.order_id,
+            taker_order_id=taker.order_id,
+            maker_account_id=maker.account_id,
+            taker_account_id=taker.account_id,
+            maker_fee_units=maker_fee_units,
+            taker_fee_units=taker_fee_units,
+            maker_open_lots=maker.open_lots,
+            taker_open_lots=0 if taker.order_type == MARKET_BUDGET else taker.open_lots,
         )
+    )
+    for order in replenished:
+        emit(_replenished(order))
+    if maker.linked_order_id:
+        market.close_other_leg(maker, emit)
+    if taker.linked_order_id:
+        market.close_other_leg(taker, emit)
 
-    def _size_by_budget(self, taker: Order, price_ticks: int) -> None:
-        """Set what a budget order wants at a price: the most lots that its rest pays, fee included."""
-        lot_notional_units = price_ticks * self.market.notional_units
-        rest_ppm = taker.held_units * FEE_SCALE + taker.fee_overpaid_ppm
-        taker.open_lots = rest_ppm // (lot_notional_units * (FEE_SCALE + self.market.taker_fee_ppm))
-        taker.quantity_lots = taker.executed_lots + taker.open_lots
 
-    def _close_budget(self, taker: Order, stopped_by_price: bool, emit: Emit) -> None:
-        """A budget order ends when its rest buys no lot at the best price (filled), or when the book is empty."""
-        taker.open_lots = 0
-        taker.quantity_lots = taker.executed_lots
-        if stopped_by_price or not taker.held_units:
-            status = FILLED if taker.executed_lots else CANCELLED
-            self._close_with_rest(taker, status, CLOSED_BUDGET_SPENT, emit)
+def _own_limit_key(order: Order) -> int:
+    """The least key of an opposite level that the order itself would trade at."""
+    if order.order_type != LIMIT:
+        return -AMOUNT_MAX
+    return -order.price_ticks if order.side == BUY else order.price_ticks
+
+
+def _limit_key(market: Market, order: Order) -> int:
+    """The same, and not beyond the price band."""
+    own_key = _own_limit_key(order)
+    edge_ticks = market.session.band_edge_ticks(order.side)
+    if not edge_ticks:
+        return own_key
+    return max(own_key, -edge_ticks if order.side == BUY else edge_ticks)
+
+
+def _fillable_at(level: Level, order: Order, wanted_lots: int) -> tuple[int, int, bool]:
+    """What a level would give: executed lots, lots prevented by decrementing, and whether matching would stop there.
+
+    Icebergs show their next slices behind everybody else, so the queue is gone through as matching would.
+    """
+    executed_lots = prevented_lots = 0
+    next_slices: deque[tuple[Order, int, int]] = deque()
+    ahead = level.oldest
+    while wanted_lots and (ahead is not None or next_slices):
+        if ahead is not None:
+            maker, shown_lots, open_lots = ahead, ahead.shown_lots, ahead.open_lots
+            ahead = ahead.newer
         else:
-            self._close_with_rest(taker, CANCELLED, CLOSED_NO_LIQUIDITY, emit)
+            maker, shown_lots, open_lots = next_slices.popleft()
+        own = maker.account_id == order.account_id
+        if own and order.self_trade == CANCEL_OLDEST:
+            continue
+        if own and order.self_trade != DECREMENT:
+            return executed_lots, prevented_lots, True
+        lots = min(wanted_lots, shown_lots)
+        wanted_lots -= lots
+        if own:
+            prevented_lots += lots
+        else:
+            executed_lots += lots
+        if lots == shown_lots < open_lots:
+            next_slices.append((maker, min(maker.display_lots, open_lots - lots), open_lots - lots))
+    return executed_lots, prevented_lots, False
 
-    def _prevent(self, order: Order, emit: Emit) -> None:
-        """Close an order that met one of its own account."""
-        if order.level is not None:
-            self.lift(order)
-        order.prevented_lots += order.open_lots
+
+def _fill(market: Market, order: Order, lots: int) -> bool:
+    """Take traded lots off an order; a resting one that has nothing open then is filled."""
+    rests = order.level is not None
+    replenished = _take(market, order, lots)
+    if rests and not order.open_lots:
+        market.close(order, FILLED, CLOSED_FILLED)
+    return replenished
+
+
+def _take(market: Market, order: Order, lots: int) -> bool:
+    """Take traded or prevented lots off an order. Answers whether an iceberg had to show its next slice."""
+    if order.level is None:  # on its way in
+        order.open_lots -= lots
+        if order.order_type == LIMIT:
+            market.adjust_hold(order, market.held_for(order))
+        return False
+    if lots == order.open_lots:
+        market.lift(order)
         order.open_lots = 0
-        self._close_with_rest(order, CANCELLED, CLOSED_SELF_TRADE, emit)
+        return False
+    replenished = lots >= order.shown_lots
+    if replenished:
+        market.requeue(order, lots)
+    else:
+        market.book.side(order.side).reduce(order, lots)
+        market.book_changed = True
+    market.adjust_hold(order, market.held_for(order))
+    return replenished
 
-    def _close_with_rest(self, order: Order, status: int, reason: int, emit: Emit) -> None:
-        released_units = order.held_units
-        self._close(order, status, reason)
-        emit(
-            OrderClosed(
-                order_id=order.order_id,
-                account_id=order.account_id,
-                market_id=order.market_id,
-                status=order.status,
-                reason=reason,
-                quantity_lots=order.quantity_lots,
-                executed_lots=order.executed_lots,
-                prevented_lots=order.prevented_lots,
-                cancelled_lots=order.cancelled_lots,
-                released_units=released_units,
-            )
+
+def _replenished(order: Order) -> OrderReplenished:
+    return OrderReplenished(order.order_id, order.account_id, order.market_id, order.visible_lots)
+
+
+def _size_by_budget(market: Market, taker: Order, price_ticks: int) -> None:
+    """Set what a budget order wants at a price: the most lots that its rest pays, fee included."""
+    lot_notional_units = price_ticks * market.spec.notional_units
+    rest_ppm = taker.held_units * FEE_SCALE + taker.fee_overpaid_ppm
+    rate_ppm = market.taker_rate_ppm(taker.account_id)
+    taker.open_lots = rest_ppm // (lot_notional_units * (FEE_SCALE + rate_ppm))
+    taker.quantity_lots = taker.executed_lots + taker.open_lots
+
+
+def _close_budget(market: Market, taker: Order, at_band: bool, stopped_by_price: bool, emit: Emit) -> None:
+    """A budget order ends when its rest buys no lot at the best price (filled), or when nothing more is offered."""
+    taker.open_lots = 0
+    taker.quantity_lots = taker.executed_lots
+    if at_band:
+        market.close_with_rest(taker, CANCELLED, CLOSED_PRICE_BAND, emit)
+    elif stopped_by_price or not taker.held_units:
+        status = FILLED if taker.executed_lots else CANCELLED
+        market.close_with_rest(taker, status, CLOSED_BUDGET_SPENT, emit)
+    else:
+        market.close_with_rest(taker, CANCELLED, CLOSED_NO_LIQUIDITY, emit)
+
+
+def _prevent(market: Market, order: Order, emit: Emit) -> None:
+    """Close an order that met one of its own account."""
+    if order.level is not None:
+        market.lift(order)
+    order.prevented_lots += order.open_lots
+    order.open_lots = 0
+    market.close_with_rest(order, CANCELLED, CLOSED_SELF_TRADE, emit)
+
+
+def _decrement(market: Market, maker: Order, taker: Order, lots: int, emit: Emit) -> None:
+    """Two orders of one account shrink by the smaller of the two (rulebook C4)."""
+    for order in (maker, taker):
+        order.prevented_lots += lots
+    replenished = _take(market, maker, lots)
+    _take(market, taker, lots)
+    emit(
+        SelfTradePrevented(
+            market_id=market.spec.market_id,
+            account_id=taker.account_id,
+            maker_order_id=maker.order_id,
+            taker_order_id=taker.order_id,
+            quantity_lots=lots,
+            maker_open_lots=maker.open_lots,
+            taker_open_lots=taker.open_lots,
         )
-
-    def _close(self, order: Order, status: int, reason: int) -> None:
-        order.status = status
-        order.close_reason = reason
-        self.adjust_hold(order, 0)
+    )
+    if replenished:
+        emit(_replenished(maker))
+    for order in (maker, taker):
+        if not order.open_lots:
+            market.close_with_rest(order, CANCELLED, CLOSED_SELF_TRADE, emit)
+        elif order.linked_order_id:
+            market.close_other_leg(order, emit)

@@ -6,12 +6,16 @@ They change nothing and hold no references into the state, so an answer can be s
 from __future__ import annotations
 
 from heapq import nsmallest
+from itertools import islice
 from typing import Any
 
 from engine.book import BookSide, Order
+from engine.events import SaleSettled
 from engine.machine import Machine
-from engine.trading import report
-from engine.types import OPEN_ORDERS_PER_ACCOUNT_MAX, AssetSpec, MarketSpec
+from engine.order_reports import conditions, report
+from engine.sale_state import sale_changed, sale_subscribed
+from engine.sessions import state_changed
+from engine.types import BY_OPERATOR, OPEN_ORDERS_PER_ACCOUNT_MAX, AssetSpec, MarketSpec
 
 Fields = dict[str, Any]
 
@@ -76,6 +80,65 @@ def order(machine: Machine, account_id: int, order_id: int, client_order_id: str
     return None if found is None else _order(found)
 
 
+def market(machine: Machine, market_id: int) -> Fields | None:
+    """What a market is up to: state, prices, rules, fee tiers, schedule."""
+    found = machine.trading.markets.get(market_id)
+    if found is None:
+        return None
+    session = found.session
+    return {
+        "market_id": market_id,
+        "state": session.state,
+        "last_price_ticks": session.last_price_ticks,
+        "indicative": list(session.indicative),
+        "auction_phase": session.phase,
+        "ends_at_ns": state_changed(found, BY_OPERATOR).ends_at_ns,
+        "rules": session.rules._asdict(),
+        "tiers": [list(tier) for tier in session.tiers],
+        "schedule": [list(step) for step in session.schedule],
+        "waiting_stops": len(found.stops),
+    }
+
+
+def withdrawals(machine: Machine, account_id: int, status: int, after_id: int, limit: int) -> list[Fields]:
+    """Withdrawals of an account (0: of all), of one status (-1: any), by ascending number behind ``after_id``."""
+    found = machine.withdrawals.listed(account_id, status, after_id)
+    return [_fields(one) for one in islice(found, limit)]
+
+
+def transfers(machine: Machine, account_id: int, after_id: int, limit: int) -> list[Fields]:
+    """Transfers that an account sends or receives (0: all), by ascending number behind ``after_id``."""
+    return [_fields(one) for one in islice(machine.transfers.listed(account_id, after_id), limit)]
+
+
+def sales(machine: Machine) -> list[Fields]:
+    return [_fields(sale_changed(sale)) for _, sale in sorted(machine.sales.sales.items())]
+
+
+def sale(machine: Machine, name: str) -> Fields | None:
+    return next((fields for fields in sales(machine) if fields["name"] == name), None)
+
+
+def subscriptions(machine: Machine, sale_id: int, account_id: int, after_id: int, limit: int) -> list[Fields]:
+    """An account's subscriptions (0: everybody's) to a sale, by ascending number; settled ones with what they got."""
+    found = machine.sales.sales.get(sale_id)
+    if found is None:
+        return []
+    wanted = (
+        one for one in found.subscriptions if one.subscription_id > after_id and account_id in (0, one.account_id)
+    )
+    settled = {"quantity_lots": 0, "paid_units": 0, "refunded_units": 0}
+    answer = []
+    for one in islice(wanted, limit):
+        fields = _fields(sale_subscribed(one))
+        fields["settled"] = None
+        event = machine.sales.report_subscription(one.subscription_id)
+        if isinstance(event, SaleSettled):
+            fields["settled"] = {name: getattr(event, name) for name in settled}
+        answer.append(fields)
+    return answer
+
+
 def open_orders(
     machine: Machine,
     account_id: int,
@@ -87,7 +150,7 @@ def open_orders(
 
     At most ``limit`` of them, beginning after ``after_order_id``: the next page begins after the last one of this.
     """
-    orders = machine.trading.open_orders.get(account_id, {})
+    orders = machine.trading.index.open_orders.get(account_id, {})
     wanted = (
         order_id
         for order_id, order in orders.items()
@@ -98,20 +161,23 @@ def open_orders(
 
 def book(machine: Machine, market_id: int, depth: int) -> Fields | None:
     """The best ``depth`` levels of each side as [price_ticks, quantity_lots, order_count], best first."""
-    matcher = machine.trading.matchers.get(market_id)
-    if matcher is None:
+    found = machine.trading.markets.get(market_id)
+    if found is None:
         return None
-    return {"bids": _levels(matcher.book.bids, depth), "asks": _levels(matcher.book.asks, depth)}
+    return {"bids": _levels(found.book.bids, depth), "asks": _levels(found.book.asks, depth)}
 
 
 def _levels(side: BookSide, depth: int) -> list[list[int]]:
-    return [[level.price_ticks, level.open_lots, level.order_count] for level in side.levels_from_best(depth)]
+    return [[level.price_ticks, level.shown_lots, level.order_count] for level in side.levels_from_best(depth)]
 
 
 def _order(found: Order) -> Fields:
-    fields = report(found)._asdict()
-    fields["client_order_id"] = found.client_order_id.decode()
-    return fields
+    return _fields(report(found)) | _fields(conditions(found))
+
+
+def _fields(event: Any) -> Fields:
+    """A record by the names of its fields, bytes as text."""
+    return {name: value.decode() if isinstance(value, bytes) else value for name, value in event._asdict().items()}
 
 
 def _asset(asset: AssetSpec) -> Fields:

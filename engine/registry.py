@@ -6,17 +6,20 @@ itself, exists from the beginning.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from engine.types import (
     EXCHANGE_ACCOUNT,
     EXCHANGE_ACCOUNT_NAME,
     OPERATOR,
+    AccountLimits,
     AccountSpec,
     ApiKey,
     AssetSpec,
     MarketSpec,
 )
+
+_NO_LIMITS: Final = AccountLimits()
 
 
 class DepositReceipt(NamedTuple):
@@ -26,6 +29,23 @@ class DepositReceipt(NamedTuple):
     account_id: int
     asset_id: int
     amount_units: int
+
+
+class Standing:
+    """What operators and the account itself set for it, and how much of its rate it has used.
+
+    ``window`` numbers the window of log time that ``requests_in_window`` counts; ``dead_man_ns`` is when its orders
+    are cancelled unless it renews (0: never).
+    """
+
+    __slots__ = ("dead_man_ns", "frozen", "limits", "requests_in_window", "window")
+
+    def __init__(self) -> None:
+        self.frozen = 0
+        self.limits = AccountLimits()
+        self.window = 0
+        self.requests_in_window = 0
+        self.dead_man_ns = 0
 
 
 class Registry:
@@ -40,6 +60,7 @@ class Registry:
         self.account_ids: dict[bytes, int] = {EXCHANGE_ACCOUNT_NAME: EXCHANGE_ACCOUNT}
         self.api_keys: dict[bytes, ApiKey] = {}
         self.deposits: dict[bytes, DepositReceipt] = {}
+        self.standings: dict[int, Standing] = {}  # of accounts for which anything was ever set
 
     def asset(self, asset_id: int) -> AssetSpec | None:
         return self.assets[asset_id] if 0 < asset_id < len(self.assets) else None
@@ -59,6 +80,18 @@ class Registry:
     def account_by_name(self, name: bytes) -> AccountSpec | None:
         account_id = self.account_ids.get(name)
         return None if account_id is None else self.accounts[account_id]
+
+    def standing(self, account_id: int) -> Standing:
+        """The account's standing, to be changed."""
+        return self.standings.setdefault(account_id, Standing())
+
+    def is_frozen(self, account_id: int) -> bool:
+        standing = self.standings.get(account_id)
+        return standing is not None and standing.frozen == 1
+
+    def limits(self, account_id: int) -> AccountLimits:
+        standing = self.standings.get(account_id)
+        return _NO_LIMITS if standing is None else standing.limits
 
     def add_asset(self, asset: AssetSpec) -> None:
         assert asset.asset_id == len(self.assets), asset

@@ -1,4 +1,4 @@
-"""The order books, folded from events alone: each market's open quantity by price.
+"""The order books, folded from events alone: what each market's book shows by price.
 
 A pure fold: no I/O, no clock, nothing but the events decides. Within the events of one command the book may
 look crossed (an order is added whole, then its trades take from both sides); between commands it
@@ -11,12 +11,22 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from engine.codec import decode_events
-from engine.events import Event, OrderAccepted, OrderAmended, OrderClosed, TradeExecuted
-from engine.types import BUY, LIMIT, SELL
+from engine.events import (
+    Event,
+    OrderAccepted,
+    OrderAmended,
+    OrderClosed,
+    OrderConditions,
+    OrderReplenished,
+    OrderTriggered,
+    SelfTradePrevented,
+    TradeExecuted,
+)
+from engine.types import BUY, SELL
 
 
 class Level(NamedTuple):
-    """All open orders of one side at one price."""
+    """All that rests on one side at one price. The quantity is what is shown: an iceberg hides the rest."""
 
     price_ticks: int
     quantity_lots: int
@@ -24,13 +34,17 @@ class Level(NamedTuple):
 
 
 class _OpenOrder:
-    __slots__ = ("market_id", "open_lots", "price_ticks", "side")
+    """``visible_lots`` is what the book shows: all that is open, or a slice of an iceberg."""
 
-    def __init__(self, market_id: int, side: int, price_ticks: int, open_lots: int) -> None:
+    __slots__ = ("display_lots", "market_id", "open_lots", "price_ticks", "side", "visible_lots")
+
+    def __init__(self, market_id: int, side: int, price_ticks: int, open_lots: int, display_lots: int = 0) -> None:
         self.market_id = market_id
         self.side = side
         self.price_ticks = price_ticks
         self.open_lots = open_lots
+        self.display_lots = display_lots
+        self.visible_lots = min(display_lots, open_lots) if display_lots else open_lots
 
 
 class OrderBooks:
@@ -38,6 +52,8 @@ class OrderBooks:
 
     def __init__(self) -> None:
         self._orders: dict[int, _OpenOrder] = {}
+        self._waiting: dict[int, _OpenOrder] = {}  # stops that no trade has elected yet
+        self._just_accepted = 0
         # (market_id, side) -> price_ticks -> [quantity_lots, order_count]
         self._levels: dict[tuple[int, int], dict[int, list[int]]] = {}
 
@@ -51,12 +67,26 @@ class OrderBooks:
                 self._reduce(event.maker_order_id, event.quantity_lots)
                 self._reduce(event.taker_order_id, event.quantity_lots)
             elif isinstance(event, OrderAccepted):
-                # A market order never rests: its trades take from the other side only.
-                if event.order_type == LIMIT:
+                self._just_accepted = event.order_id
+                # A market order never rests, except in an auction, and then it has a price.
+                if event.price_ticks:
                     order = _OpenOrder(event.market_id, event.side, event.price_ticks, event.quantity_lots)
                     self._add(event.order_id, order)
+            elif isinstance(event, OrderConditions):
+                # The conditions of an order that is only reported again tell nothing new.
+                if event.order_id == self._just_accepted:
+                    self._set_conditions(event)
             elif isinstance(event, OrderClosed):
+                self._waiting.pop(event.order_id, None)
                 self._remove(event.order_id)
+            elif isinstance(event, OrderTriggered):
+                if event.order_id in self._waiting:
+                    self._add(event.order_id, self._waiting.pop(event.order_id))
+            elif isinstance(event, OrderReplenished):
+                self._show(self._orders[event.order_id], event.visible_lots)
+            elif isinstance(event, SelfTradePrevented):
+                self._reduce(event.maker_order_id, event.quantity_lots)
+                self._reduce(event.taker_order_id, event.quantity_lots)
             elif isinstance(event, OrderAmended):
                 self._amend(event)
 
@@ -76,13 +106,13 @@ class OrderBooks:
     def _add(self, order_id: int, order: _OpenOrder) -> None:
         assert order_id not in self._orders and order.open_lots > 0, order_id
         self._orders[order_id] = order
-        self._change_level(order, order.open_lots, 1)
+        self._change_level(order, order.visible_lots, 1)
 
     def _remove(self, order_id: int) -> None:
         # Absent: a market order, or an order that never rested because it was closed by its last trade.
         order = self._orders.pop(order_id, None)
         if order is not None:
-            self._change_level(order, -order.open_lots, -1)
+            self._change_level(order, -order.visible_lots, -1)
 
     def _reduce(self, order_id: int, quantity_lots: int) -> None:
         order = self._orders.get(order_id)
@@ -93,18 +123,39 @@ class OrderBooks:
             return
         assert order.open_lots > quantity_lots, (order_id, order.open_lots, quantity_lots)
         order.open_lots -= quantity_lots
-        self._change_level(order, -quantity_lots, 0)
+        self._show(order, max(0, order.visible_lots - quantity_lots))
+
+    def _show(self, order: _OpenOrder, visible_lots: int) -> None:
+        self._change_level(order, visible_lots - order.visible_lots, 0)
+        order.visible_lots = visible_lots
+
+    def _set_conditions(self, event: OrderConditions) -> None:
+        order = self._orders.get(event.order_id)
+        if order is None:
+            return  # without a price it will not rest either
+        if event.trigger:
+            self._remove(event.order_id)
+            self._waiting[event.order_id] = order
+        else:
+            order.display_lots = event.display_lots
+            if event.display_lots:
+                self._show(order, event.visible_lots)
 
     def _amend(self, event: OrderAmended) -> None:
         order = self._orders[event.order_id]
+        display_lots, visible_lots = order.display_lots, order.visible_lots
         self._remove(event.order_id)
-        self._add(event.order_id, _OpenOrder(order.market_id, order.side, event.price_ticks, event.open_lots))
+        order = _OpenOrder(order.market_id, order.side, event.price_ticks, event.open_lots, display_lots)
+        if event.kept_place:
+            order.visible_lots = min(visible_lots, event.open_lots)
+        self._add(event.order_id, order)
 
     def _change_level(self, order: _OpenOrder, quantity_lots: int, order_count: int) -> None:
         levels = self._levels.setdefault((order.market_id, order.side), {})
         level = levels.setdefault(order.price_ticks, [0, 0])
         level[0] += quantity_lots
         level[1] += order_count
-        assert (level[0] > 0) == (level[1] > 0), (order.price_ticks, level)
+        assert level[0] >= 0 and level[1] >= 0, (order.price_ticks, level)
         if not level[1]:
+            assert not level[0], (order.price_ticks, level)
             del levels[order.price_ticks]

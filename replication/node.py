@@ -17,9 +17,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, NamedTuple
 
+from engine.codec import encode_command
+from engine.commands import Tick
 from engine.invariants import assert_sound
 from engine.machine import Applied
 from engine.snapshot import snapshot_bytes, state_hash
+from engine.types import EXCHANGE_ACCOUNT
 from replication import protocol, reads
 from replication.agreement import Agreement, Checkpoint
 from replication.background_snapshot import BackgroundSnapshot
@@ -180,8 +183,20 @@ class Node:
             sequence=self.replica.machine.sequence,
         )
 
+    def _propose_tick(self) -> None:
+        """Let time pass in the log when something is due there and nobody asks anything that would carry the time."""
+        due_ns = self.replica.machine.timers.next_due_ns()
+        if due_ns is None or self._waiting or self._entries_in_flight or not self._log.leader_ready:
+            return
+        now_ns = time.time_ns()
+        if due_ns <= now_ns:
+            self._entries_in_flight += 1
+            tick = encode_command(Tick(EXCHANGE_ACCOUNT, now_ns))
+            self._log.propose(TIMESTAMP.pack(now_ns) + tick, partial(self._on_decided, []))
+
     def _propose_waiting(self) -> None:
         """Pack what waits into entries, a few in flight at a time; give it back if this replica does not lead."""
+        self._propose_tick()
         if self._waiting and not self._log.leader_ready:
             while self._waiting:
                 waiting = self._waiting.popleft()
@@ -203,7 +218,9 @@ class Node:
                 waiting.link.answer(Result(waiting.correlation, _OUTCOMES[outcome], 0, 0, b""))
             return
         assert isinstance(result, Applied)
-        entry, events_start = result.entry, 0
+        entry, events_start = result.entry, result.events_start
+        if not batch:
+            return  # nobody waits for a tick
         for offset, (waiting, events_end) in enumerate(zip(batch, result.event_ends, strict=True)):
             events = entry.events[events_start:events_end]
             events_start = events_end

@@ -20,6 +20,7 @@ from engine.machine import Applied, Machine
 from engine.snapshot import restore
 from replication.agreement import CHECKPOINT_EVERY_ENTRIES, Checkpoint
 from replication.archive import Archive, list_segments, read_segment, read_segment_header
+from replication.archive_reader import ArchiveReader, Stretch
 from replication.snapshots import SnapshotMeta, SnapshotPoint
 
 logger = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ class Replica:
         self.checkpoint: tuple[int, Checkpoint] | None = None  # the newest place where replicas compare
         self._archive_directory = archive_directory
         self._archive: Archive | None = None
+        self._reader = ArchiveReader(archive_directory)
         self._trades: dict[int, deque[PrintedTrade]] = {}
 
     def apply(self, log_index: int, term: int, payload: bytes) -> Applied:
@@ -55,10 +57,10 @@ class Replica:
         if self._archive is None:
             self._open_archive()
         assert self._archive is not None
-        last_trade_id = self.machine.trading.last_trade_id
+        last_trade_id = self.machine.trading.index.last_trade_id
         applied = self.machine.apply(TIMESTAMP.unpack_from(payload)[0], payload[TIMESTAMP.size :])
         self._archive.append(applied.entry)
-        if self.machine.trading.last_trade_id != last_trade_id:
+        if self.machine.trading.index.last_trade_id != last_trade_id:
             self._print_trades(applied.entry)
         self.log_point = SnapshotPoint(log_index, term, self.machine.sequence, self.machine.chain)
         if log_index % CHECKPOINT_EVERY_ENTRIES == 0:
@@ -81,6 +83,11 @@ class Replica:
         tape = self._trades.get(market_id, ())
         return [trade for trade, _ in zip(reversed(tape), range(limit), strict=False)]
 
+    def entries_after(self, sequence: int, limit: int) -> Stretch:
+        """What the archive has after a command, as far as one question looks (``replication.archive_reader``)."""
+        self.flush_archive()
+        return self._reader.entries_after(sequence, limit)
+
     def flush_archive(self) -> None:
         if self._archive is not None:
             self._archive.flush()
@@ -96,6 +103,7 @@ class Replica:
 
     def _open_archive(self) -> None:
         self._archive = Archive(self._archive_directory)
+        self._reader = ArchiveReader(self._archive_directory)  # opening may cut off what the old one knew
         self._archive.open(self.machine.sequence, self.machine.chain)
         self._trades.clear()
         segments = [s for s in list_segments(self._archive_directory) if s.first_sequence <= self.machine.sequence]
@@ -116,7 +124,7 @@ class Replica:
                         event.price_ticks,
                         event.quantity_lots,
                         event.taker_side,
-                        entry.first_sequence + offset,
+                        entry.sequence_of(offset),
                         entry.timestamp_ns,
                     )
                 )

@@ -152,7 +152,7 @@ def _measure(entries: list[bytes], commands: int) -> Measured:
         ns_per_command=total_ns / commands,
         entry_p50_us=times_ns[len(times_ns) // 2] / 1e3,
         entry_p99_us=times_ns[len(times_ns) * 99 // 100] / 1e3,
-        trades=machine.trading.last_trade_id,
+        trades=machine.trading.index.last_trade_id,
     )
 
 

@@ -1,0 +1,282 @@
+"""Requests with an id: each is executed once, and its retries get the receipt of the first time.
+
+The content that a retry must equal is the request without who asks, when it was signed, and its id. References of
+withdrawals and transfers are remembered for ever, all other ids for 24 h of log time (rulebook, convention 7).
+Whoever asks what became of an id that was never seen fences it: a copy that arrives later is refused (row E4).
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import Final
+
+from engine import rejects
+from engine.accounts import Accounts
+from engine.codec import encode_command
+from engine.commands import (
+    AmendOrder,
+    CancelAll,
+    CancelAllAfter,
+    CancelOrder,
+    CancelWithdrawal,
+    CreateTransfer,
+    DecideTransfer,
+    MassCancel,
+    PlaceOco,
+    PlaceOrder,
+    PlaceSpecialOrder,
+    RequestWithdrawal,
+    ResolveRequest,
+    SubscribeSale,
+)
+from engine.dedup import Receipt, Receipts, is_valid_id
+from engine.events import CommandRejected, Emit, Event, RequestFenced, RequestRepeated
+from engine.order_reports import reported
+from engine.registry import Registry
+from engine.sale import Sales
+from engine.trading import Trading
+from engine.transfers import Transfers
+from engine.types import (
+    EITHER_SIDE,
+    FORGOTTEN_PER_COMMAND_MAX,
+    OPEN,
+    OPERATOR,
+    SECOND_LEG,
+    WAITING,
+)
+from engine.withdrawals import Withdrawals
+
+Request = (
+    PlaceOrder
+    | PlaceSpecialOrder
+    | PlaceOco
+    | CancelOrder
+    | AmendOrder
+    | CancelAll
+    | MassCancel
+    | CancelAllAfter
+    | RequestWithdrawal
+    | CancelWithdrawal
+    | CreateTransfer
+    | DecideTransfer
+    | SubscribeSale
+)
+REQUESTS: Final = (
+    PlaceOrder,
+    CancelOrder,
+    AmendOrder,
+    PlaceSpecialOrder,
+    PlaceOco,
+    CancelAll,
+    MassCancel,
+    CancelAllAfter,
+    RequestWithdrawal,
+    CancelWithdrawal,
+    CreateTransfer,
+    DecideTransfer,
+    SubscribeSale,
+    ResolveRequest,
+)
+_RATED: Final = (PlaceOrder, AmendOrder, PlaceSpecialOrder, PlaceOco)
+_PLACE_CONTENT: Final = Struct("<IBBBBBqBqB")
+
+
+class Requests:
+    """Answers requests from receipts, or from the desks below it."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        receipts: Receipts,
+        trading: Trading,
+        accounts: Accounts,
+        withdrawals: Withdrawals,
+        transfers: Transfers,
+        sales: Sales,
+    ) -> None:
+        self._registry = registry
+        self._receipts = receipts
+        self._trading = trading
+        self._accounts = accounts
+        self._withdrawals = withdrawals
+        self._transfers = transfers
+        self._sales = sales
+
+    def answer(self, command: Request, sequence: int, timestamp_ns: int) -> list[Event]:
+        """Execute a request if it is new; its retries get the receipt of the first time."""
+        request_id = command[-1]
+        assert isinstance(request_id, bytes)
+        if not is_valid_id(request_id) or not _names_fit(command):
+            return [CommandRejected(rejects.MALFORMED, 0)]
+        content = _content_of(command)
+        receipt = self._receipts.find(command.account_id, request_id)
+        if receipt is not None:
+            return self._answer_again(receipt, content)
+        if isinstance(command, PlaceOco):
+            other = self._receipts.find(command.account_id, command.stop_client_order_id)
+            if other is not None:
+                return [CommandRejected(rejects.ID_CONFLICT, other.sequence)]
+        known = self._known_reference(command)
+        if known is not None:
+            first_sequence, is_same = known
+            if not is_same:
+                return [CommandRejected(rejects.ID_CONFLICT, first_sequence)]
+            return [RequestRepeated(first_sequence, rejects.ACCEPTED), *self._report(first_sequence)]
+        if isinstance(command, _RATED) and not self._accounts.use_rate(command.account_id, timestamp_ns):
+            return [CommandRejected(rejects.RATE_LIMIT, 0)]
+        events: list[Event] = []
+        reason, subject_id = self._execute(command, sequence, timestamp_ns, events.append)
+        if reason:
+            assert not events, "a refused command has changed something"
+            events.append(CommandRejected(reason, 0))
+        self._remember(command.account_id, request_id, content, sequence, reason, subject_id, timestamp_ns)
+        if isinstance(command, PlaceOco):
+            second_id = subject_id + SECOND_LEG if subject_id else 0
+            self._remember(
+                command.account_id, command.stop_client_order_id, content, sequence, reason, second_id, timestamp_ns
+            )
+        return events
+
+    def resolve(self, command: ResolveRequest, sequence: int, timestamp_ns: int) -> list[Event]:
+        """What became of an id; if nothing did, nothing ever will (rulebook E4)."""
+        account_id, request_id = command.account_id, command.request_id
+        if not is_valid_id(request_id):
+            return [CommandRejected(rejects.MALFORMED, 0)]
+        receipt = self._receipts.find(account_id, request_id)
+        if receipt is not None:
+            return [RequestRepeated(receipt.sequence, receipt.reason), *self._report(receipt.subject_id)]
+        for number in (
+            self._withdrawals.number_of(account_id, request_id),
+            self._transfers.number_of(account_id, request_id),
+        ):
+            if number:
+                return [RequestRepeated(number, rejects.ACCEPTED), *self._report(number)]
+        self._remember(account_id, request_id, b"", sequence, rejects.FENCED, 0, timestamp_ns)
+        return [RequestFenced(account_id, request_id)]
+
+    def forget_old(self, timestamp_ns: int) -> None:
+        """Drop ids that are older than 24 h, a few per command; the id of an open order stays."""
+        orders = self._trading.orders
+        for _ in range(FORGOTTEN_PER_COMMAND_MAX):
+            receipt = self._receipts.next_to_forget(timestamp_ns)
+            if receipt is None:
+                return
+            order = orders.get(receipt.subject_id)
+            placed = order is not None and order.client_order_id == receipt.request_id
+            if order is not None and placed and order.status in (OPEN, WAITING):
+                self._receipts.keep_oldest(timestamp_ns)
+                continue
+            if order is not None and placed:
+                del orders[order.order_id]
+            self._receipts.forget_oldest()
+
+    def _answer_again(self, receipt: Receipt, content: bytes) -> list[Event]:
+        if receipt.reason == rejects.FENCED:
+            return [CommandRejected(rejects.FENCED, receipt.sequence)]
+        if receipt.content != content:
+            return [CommandRejected(rejects.ID_CONFLICT, receipt.sequence)]
+        return [RequestRepeated(receipt.sequence, receipt.reason), *self._report(receipt.subject_id)]
+
+    def _known_reference(self, command: Request) -> tuple[int, bool] | None:
+        if isinstance(command, RequestWithdrawal):
+            return self._withdrawals.known_reference(command)
+        if isinstance(command, CreateTransfer):
+            return self._transfers.known_reference(command)
+        return None
+
+    def _execute(self, command: Request, sequence: int, timestamp_ns: int, emit: Emit) -> tuple[int, int]:
+        """Run a request for the first time. Answers the reason and the number of what it was about (0 if nothing)."""
+        trading = self._trading
+        if isinstance(command, PlaceOrder | PlaceSpecialOrder):
+            reason = trading.place(command, sequence, timestamp_ns, emit)
+            return reason, 0 if reason else sequence
+        if isinstance(command, CancelOrder | AmendOrder):
+            order = trading.find_order(command.account_id, command.order_id, command.client_order_id)
+            if isinstance(command, CancelOrder):
+                reason = trading.cancel(order, timestamp_ns, emit)
+            else:
+                reason = trading.amend(order, command, timestamp_ns, emit)
+            return reason, 0 if order is None else order.order_id
+        if isinstance(command, PlaceOco):
+            reason = trading.place_oco(command, sequence, timestamp_ns, emit)
+            return reason, 0 if reason else sequence
+        if isinstance(command, CancelAll):
+            return trading.cancel_many(command.account_id, command.market_id, EITHER_SIDE, timestamp_ns, emit), 0
+        if isinstance(command, MassCancel):
+            return self._mass_cancel(command, timestamp_ns, emit), 0
+        if isinstance(command, CancelAllAfter):
+            return self._accounts.cancel_all_after(command, timestamp_ns, emit), 0
+        if isinstance(command, RequestWithdrawal):
+            reason = self._withdrawals.request(command, sequence, timestamp_ns, emit)
+            return reason, 0 if reason else sequence
+        if isinstance(command, CancelWithdrawal):
+            return self._withdrawals.cancel(command, sequence, timestamp_ns, emit), command.withdrawal_id
+        if isinstance(command, CreateTransfer):
+            reason = self._transfers.create(command, sequence, timestamp_ns, emit)
+            return reason, 0 if reason else sequence
+        if isinstance(command, DecideTransfer):
+            return self._transfers.decide(command, sequence, timestamp_ns, emit), command.transfer_id
+        reason = self._sales.subscribe(command, sequence, timestamp_ns, emit)
+        return reason, 0 if reason else sequence
+
+    def _mass_cancel(self, command: MassCancel, timestamp_ns: int, emit: Emit) -> int:
+        """A trader names only itself; an operator names anybody, and is not held up by the phases of an auction."""
+        asker = self._registry.account(command.account_id)
+        assert asker is not None, command
+        if command.side > EITHER_SIDE:
+            return rejects.MALFORMED
+        of_others = command.owner_account_id != command.account_id
+        if of_others and asker.role != OPERATOR:
+            return rejects.NOT_ALLOWED
+        if self._registry.account(command.owner_account_id) is None:
+            return rejects.UNKNOWN_ACCOUNT
+        return self._trading.cancel_many(
+            command.owner_account_id,
+            command.market_id,
+            command.side,
+            timestamp_ns,
+            emit,
+            by_operator=asker.role == OPERATOR,
+        )
+
+    def _report(self, subject_id: int) -> list[Event]:
+        """What a receipt is about, as it stands: an order, a withdrawal, a transfer or a subscription."""
+        if not subject_id:
+            return []
+        order = self._trading.orders.get(subject_id)
+        if order is not None:
+            return reported(order)
+        for report in (self._withdrawals.report, self._transfers.report, self._sales.report_subscription):
+            event = report(subject_id)
+            if event is not None:
+                return [event]
+        return []
+
+    def _remember(
+        self,
+        account_id: int,
+        request_id: bytes,
+        content: bytes,
+        sequence: int,
+        reason: int,
+        subject_id: int,
+        timestamp_ns: int,
+    ) -> None:
+        self._receipts.remember(Receipt(account_id, request_id, content, sequence, reason, subject_id, timestamp_ns))
+
+
+def _content_of(command: Request) -> bytes:
+    """What a request asks, as bytes that a retry must equal."""
+    if type(command) is PlaceOrder:
+        return b"P" + _PLACE_CONTENT.pack(*command[2:-1])
+    return encode_command(type(command)(0, 0, *command[2:-1], b""))  # type: ignore[call-arg]
+
+
+def _names_fit(command: Request) -> bool:
+    """An order is named by number or by its client's id, not by both; the legs of a pair have different ids."""
+    if isinstance(command, CancelOrder | AmendOrder):
+        return command.client_order_id == b"" if command.order_id else is_valid_id(command.client_order_id)
+    if isinstance(command, PlaceOco):
+        second_id = command.stop_client_order_id
+        return is_valid_id(second_id) and second_id != command.client_order_id
+    return True

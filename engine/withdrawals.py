@@ -1,0 +1,260 @@
+"""Withdrawals: funds leave in two phases, and never twice.
+
+Asking holds the amount; an operator approves and then says that it was paid, or rejects; until it is approved the
+owner may take it back. Only ``PAID`` takes money out of the exchange (rulebook row D7). What may follow what is one
+table, below. A decision that was made once is a repeat for ever, whatever came after it, so whoever retries one whose
+outcome is unknown never reads a refusal.
+
+A withdrawal is named by the account's reference for ever (convention 7), so none is ever dropped. A reference whose
+request was refused named nothing: it is free again when its receipt is forgotten, as with deposits (row D6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from struct import Struct
+from typing import Final
+
+from engine import rejects
+from engine.amounts import to_units
+from engine.commands import CancelWithdrawal, DecideWithdrawal, RequestWithdrawal
+from engine.events import Emit, RequestRepeated, WithdrawalChanged
+from engine.ledger import Ledger
+from engine.registry import Registry
+from engine.types import (
+    APPROVED,
+    CANCELLED_BY_OWNER,
+    DESTINATION_LENGTH_MAX,
+    EXCHANGE_ACCOUNT,
+    PAID,
+    PAY,
+    PENDING,
+    REJECTED,
+)
+
+Row = tuple[tuple[int, ...], tuple[bytes, ...]]
+
+# The numbers of a row of the snapshot, in the order of ``rows``; two texts follow.
+WITHDRAWAL_ROW: Final = Struct("<QQIqBQQ")
+
+_STATUS_AFTER: Final = (APPROVED, REJECTED, PAID)  # by decision
+# What each status may come from. What is rejected, paid or cancelled stays so.
+_COMES_FROM: Final = {
+    APPROVED: (PENDING,),
+    REJECTED: (PENDING, APPROVED),
+    PAID: (APPROVED,),
+    CANCELLED_BY_OWNER: (PENDING,),
+}
+_HOLDS: Final = (PENDING, APPROVED)
+_DESTINATION_CHARACTERS: Final = bytes(range(32, 127))
+
+
+class Withdrawal:
+    """``withdrawal_id`` is the sequence of the request.
+
+    ``approved_sequence`` and ``ended_sequence`` are those of the commands that approved it, and that paid, rejected or
+    cancelled it; 0 if none did.
+    """
+
+    __slots__ = (
+        "account_id",
+        "amount_units",
+        "approved_sequence",
+        "asset_id",
+        "destination",
+        "ended_sequence",
+        "reference",
+        "status",
+        "withdrawal_id",
+    )
+
+    def __init__(
+        self,
+        withdrawal_id: int,
+        account_id: int,
+        asset_id: int,
+        amount_units: int,
+        destination: bytes,
+        reference: bytes,
+    ) -> None:
+        self.withdrawal_id = withdrawal_id
+        self.account_id = account_id
+        self.asset_id = asset_id
+        self.amount_units = amount_units
+        self.destination = destination
+        self.reference = reference
+        self.status = PENDING
+        self.approved_sequence = 0
+        self.ended_sequence = 0
+
+    def reached_at(self, status: int) -> int:
+        """The sequence of the command that brought it to this status; 0 if none did."""
+        if status == APPROVED:
+            return self.approved_sequence
+        return self.ended_sequence if self.status == status else 0
+
+
+class Withdrawals:
+    """Owns all withdrawals, those that ended too. The machine lets only operators decide."""
+
+    def __init__(self, registry: Registry, ledger: Ledger) -> None:
+        self._registry = registry
+        self._ledger = ledger
+        self._withdrawals: dict[int, Withdrawal] = {}
+        self._by_reference: dict[tuple[int, bytes], Withdrawal] = {}
+
+    def request(self, command: RequestWithdrawal, sequence: int, timestamp_ns: int, emit: Emit) -> int:
+        destination = command.destination
+        if len(destination) > DESTINATION_LENGTH_MAX or destination.translate(None, _DESTINATION_CHARACTERS):
+            return rejects.MALFORMED
+        asset = self._registry.asset(command.asset_id)
+        if asset is None:
+            return rejects.UNKNOWN_ASSET
+        # Earlier fills may have left the exchange owing rebates, so its fees stay, as they do in trading.
+        if command.account_id == EXCHANGE_ACCOUNT:
+            return rejects.NOT_ALLOWED
+        if self._registry.is_frozen(command.account_id):
+            return rejects.ACCOUNT_FROZEN
+        amount_units = to_units(command.amount_mantissa, command.amount_scale, asset.decimals)
+        if amount_units <= 0:
+            return rejects.AMOUNT
+        if self._ledger.available_units(command.account_id, asset.asset_id) < amount_units:
+            return rejects.NO_FUNDS
+
+        withdrawal = Withdrawal(
+            sequence, command.account_id, asset.asset_id, amount_units, destination, command.reference
+        )
+        self._add(withdrawal)
+        self._ledger.hold(withdrawal.account_id, withdrawal.asset_id, amount_units)
+        emit(_changed(withdrawal))
+        return rejects.ACCEPTED
+
+    def cancel(self, command: CancelWithdrawal, sequence: int, timestamp_ns: int, emit: Emit) -> int:
+        """The owner's, who may be frozen: cancelling is never refused for that. Others' withdrawals are not found."""
+        withdrawal = self._withdrawals.get(command.withdrawal_id)
+        if withdrawal is None or withdrawal.account_id != command.account_id:
+            return rejects.UNKNOWN_WITHDRAWAL
+        return self._change(withdrawal, CANCELLED_BY_OWNER, sequence, emit)
+
+    def decide(self, command: DecideWithdrawal, sequence: int, timestamp_ns: int, emit: Emit) -> int:
+        if command.decision > PAY:
+            return rejects.MALFORMED
+        withdrawal = self._withdrawals.get(command.withdrawal_id)
+        if withdrawal is None:
+            return rejects.UNKNOWN_WITHDRAWAL
+        return self._change(withdrawal, _STATUS_AFTER[command.decision], sequence, emit)
+
+    def known_reference(self, command: RequestWithdrawal) -> tuple[int, bool] | None:
+        """Which request used this reference first, and whether it asked for the same; None if none did.
+
+        Amounts are compared, not how they are written.
+        """
+        withdrawal = self._by_reference.get((command.account_id, command.reference))
+        if withdrawal is None:
+            return None
+        asset = self._registry.asset(command.asset_id)
+        amount_units = -1 if asset is None else to_units(command.amount_mantissa, command.amount_scale, asset.decimals)
+        asked = (command.asset_id, amount_units, command.destination)
+        same = asked == (withdrawal.asset_id, withdrawal.amount_units, withdrawal.destination)
+        return withdrawal.withdrawal_id, same
+
+    def number_of(self, account_id: int, reference: bytes) -> int:
+        """The number of the account's withdrawal of this reference; 0 if there is none."""
+        withdrawal = self._by_reference.get((account_id, reference))
+        return 0 if withdrawal is None else withdrawal.withdrawal_id
+
+    def report(self, withdrawal_id: int) -> WithdrawalChanged | None:
+        """The withdrawal as it stands."""
+        withdrawal = self._withdrawals.get(withdrawal_id)
+        return None if withdrawal is None else _changed(withdrawal)
+
+    def holds(self) -> Iterator[tuple[int, int, int]]:
+        """What each undecided or unpaid withdrawal holds, as (account_id, asset_id, units)."""
+        for withdrawal in self._withdrawals.values():
+            if withdrawal.status in _HOLDS:
+                yield withdrawal.account_id, withdrawal.asset_id, withdrawal.amount_units
+
+    def paid_units(self) -> dict[int, int]:
+        """What went out of the exchange, by asset: the supply is what was deposited less this."""
+        paid: dict[int, int] = {}
+        for withdrawal in self._withdrawals.values():
+            if withdrawal.status == PAID:
+                paid[withdrawal.asset_id] = paid.get(withdrawal.asset_id, 0) + withdrawal.amount_units
+        return paid
+
+    def listed(self, account_id: int, status: int, after_id: int) -> Iterator[WithdrawalChanged]:
+        """Those of an account (0: all) in a status (-1: any) with numbers above ``after_id``, by number."""
+        for withdrawal in self._withdrawals.values():
+            if (
+                withdrawal.withdrawal_id > after_id
+                and account_id in (0, withdrawal.account_id)
+                and status in (-1, withdrawal.status)
+            ):
+                yield _changed(withdrawal)
+
+    def rows(self) -> list[Row]:
+        """All withdrawals by ascending number, as :data:`WITHDRAWAL_ROW` and the texts destination, reference."""
+        return [
+            (
+                (
+                    withdrawal.withdrawal_id,
+                    withdrawal.account_id,
+                    withdrawal.asset_id,
+                    withdrawal.amount_units,
+                    withdrawal.status,
+                    withdrawal.approved_sequence,
+                    withdrawal.ended_sequence,
+                ),
+                (withdrawal.destination, withdrawal.reference),
+            )
+            for _, withdrawal in sorted(self._withdrawals.items())
+        ]
+
+    def restore(self, rows: Iterable[Row]) -> None:
+        """Fill an empty desk; what the rows hold is held in the ledger already."""
+        for (number, account_id, asset_id, amount_units, status, approved, ended), (destination, reference) in rows:
+            withdrawal = Withdrawal(number, account_id, asset_id, amount_units, destination, reference)
+            withdrawal.status = status
+            withdrawal.approved_sequence = approved
+            withdrawal.ended_sequence = ended
+            self._add(withdrawal)
+
+    def _change(self, withdrawal: Withdrawal, status: int, sequence: int, emit: Emit) -> int:
+        first_sequence = withdrawal.reached_at(status)
+        if first_sequence:
+            emit(RequestRepeated(first_sequence, rejects.ACCEPTED))
+            emit(_changed(withdrawal))
+            return rejects.ACCEPTED
+        if withdrawal.status not in _COMES_FROM[status]:
+            return rejects.WRONG_STATE
+
+        withdrawal.status = status
+        if status == APPROVED:
+            withdrawal.approved_sequence = sequence
+        else:
+            withdrawal.ended_sequence = sequence
+            if status == PAID:
+                self._ledger.withdraw_held(withdrawal.account_id, withdrawal.asset_id, withdrawal.amount_units)
+            else:
+                self._ledger.hold(withdrawal.account_id, withdrawal.asset_id, -withdrawal.amount_units)
+        emit(_changed(withdrawal))
+        return rejects.ACCEPTED
+
+    def _add(self, withdrawal: Withdrawal) -> None:
+        key = (withdrawal.account_id, withdrawal.reference)
+        assert key not in self._by_reference, ("a reference names two withdrawals", key)
+        assert withdrawal.withdrawal_id not in self._withdrawals, withdrawal.withdrawal_id
+        self._withdrawals[withdrawal.withdrawal_id] = withdrawal
+        self._by_reference[key] = withdrawal
+
+
+def _changed(withdrawal: Withdrawal) -> WithdrawalChanged:
+    return WithdrawalChanged(
+        withdrawal_id=withdrawal.withdrawal_id,
+        account_id=withdrawal.account_id,
+        asset_id=withdrawal.asset_id,
+        amount_units=withdrawal.amount_units,
+        status=withdrawal.status,
+        destination=withdrawal.destination,
+        reference=withdrawal.reference,
+    )
