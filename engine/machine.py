@@ -43,7 +43,7 @@ from engine.ledger import Ledger
 from engine.listing import Listing, Outcome, with_default_rules
 from engine.market_admin import MarketAdmin
 from engine.registry import Registry
-from engine.requests import REQUESTS, Requests
+from engine.requests import Requests
 from engine.sale import Sales
 from engine.sessions import Sessions
 from engine.timers import (
@@ -64,7 +64,7 @@ from engine.withdrawals import Withdrawals
 
 # What the exchange's own account may ask of those that traders ask: it may owe makers rebates that earlier fills
 # left unpaid, so it does not spend its fees.
-_EXCHANGE_MAY: Final = (MassCancel, DecideTransfer, ResolveRequest)
+_EXCHANGE_MAY: Final = (MassCancel, DecideTransfer)
 
 
 class Applied(NamedTuple):
@@ -162,12 +162,12 @@ class Machine:
         account = self.registry.account(command.account_id)
         if account is None:
             return [CommandRejected(rejects.UNKNOWN_ACCOUNT, 0)]
-        if isinstance(command, REQUESTS):
+        if self._requests.handles(command):
             if account.account_id == EXCHANGE_ACCOUNT and not isinstance(command, _EXCHANGE_MAY):
                 return [CommandRejected(rejects.NOT_ALLOWED, 0)]
-            if isinstance(command, ResolveRequest):
-                return self._requests.resolve(command, self.sequence, self.timestamp_ns)
             events = self._requests.answer(command, self.sequence, self.timestamp_ns)
+        elif isinstance(command, ResolveRequest):
+            events = self._requests.resolve(command, self.sequence, self.timestamp_ns)
         elif account.role != OPERATOR:
             return [CommandRejected(rejects.NOT_ALLOWED, 0)]
         else:

@@ -70,17 +70,18 @@ def read_order(
     order.post_only = command.post_only
     order.self_trade = command.self_trade
     order.accepted_at_ns = timestamp_ns
+    special = command if isinstance(command, PlaceSpecialOrder) else None
     reason = rejects.ACCEPTED
-    if isinstance(command, PlaceSpecialOrder):
-        reason = _set_expiry(order, command.expires_at_ns)
+    if special is not None:
+        reason = _set_expiry(order, special.expires_at_ns)
     if not reason and order.order_type == LIMIT:
         reason = set_price(order, market, command.price_mantissa, command.price_scale)
-    if not reason and isinstance(command, PlaceSpecialOrder) and command.trigger:
-        reason = _set_trigger(order, market, command)
+    if not reason and special is not None and special.trigger:
+        reason = _set_trigger(order, market, special)
     if not reason:
         reason = set_quantity(order, market, command.quantity_mantissa, command.quantity_scale)
-    if not reason and isinstance(command, PlaceSpecialOrder) and command.display_scale != SCALE_ABSENT:
-        reason = _set_display(order, market, command)
+    if not reason and special is not None and special.display_scale != SCALE_ABSENT:
+        reason = _set_display(order, market, special)
     if not reason:
         reason = check_notional(order, market)
     return order, reason

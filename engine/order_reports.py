@@ -6,28 +6,23 @@ from engine.book import Order
 from engine.events import Event, OrderAccepted, OrderAmended, OrderConditions, OrderReported
 
 
-def accepted(order: Order) -> list[Event]:
-    """An order that was just accepted, and what is special about it."""
-    events: list[Event] = [
-        OrderAccepted(
-            order_id=order.order_id,
-            account_id=order.account_id,
-            market_id=order.market_id,
-            side=order.side,
-            order_type=order.order_type,
-            time_in_force=order.time_in_force,
-            post_only=order.post_only,
-            self_trade=order.self_trade,
-            price_ticks=order.price_ticks,
-            quantity_lots=order.quantity_lots,
-            budget_units=order.budget_units,
-            held_units=order.held_units,
-            client_order_id=order.client_order_id,
-        )
-    ]
-    if is_special(order):
-        events.append(conditions(order))
-    return events
+def accepted(order: Order) -> OrderAccepted:
+    """An order that was just accepted; its conditions follow if it is special."""
+    return OrderAccepted(
+        order_id=order.order_id,
+        account_id=order.account_id,
+        market_id=order.market_id,
+        side=order.side,
+        order_type=order.order_type,
+        time_in_force=order.time_in_force,
+        post_only=order.post_only,
+        self_trade=order.self_trade,
+        price_ticks=order.price_ticks,
+        quantity_lots=order.quantity_lots,
+        budget_units=order.budget_units,
+        held_units=order.held_units,
+        client_order_id=order.client_order_id,
+    )
 
 
 def reported(order: Order) -> list[Event]:

@@ -7,8 +7,9 @@ Whoever asks what became of an id that was never seen fences it: a copy that arr
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from struct import Struct
-from typing import Final
+from typing import Final, TypeGuard
 
 from engine import rejects
 from engine.accounts import Accounts
@@ -19,6 +20,7 @@ from engine.commands import (
     CancelAllAfter,
     CancelOrder,
     CancelWithdrawal,
+    Command,
     CreateTransfer,
     DecideTransfer,
     MassCancel,
@@ -61,24 +63,12 @@ Request = (
     | DecideTransfer
     | SubscribeSale
 )
-REQUESTS: Final = (
-    PlaceOrder,
-    CancelOrder,
-    AmendOrder,
-    PlaceSpecialOrder,
-    PlaceOco,
-    CancelAll,
-    MassCancel,
-    CancelAllAfter,
-    RequestWithdrawal,
-    CancelWithdrawal,
-    CreateTransfer,
-    DecideTransfer,
-    SubscribeSale,
-    ResolveRequest,
-)
-_RATED: Final = (PlaceOrder, AmendOrder, PlaceSpecialOrder, PlaceOco)
+Outcome = tuple[int, int]  # the reason, and the number of what the request was about (0 if nothing)
+
+_RATED: Final = frozenset((PlaceOrder, AmendOrder, PlaceSpecialOrder, PlaceOco))
+_KEPT_FOR_EVER: Final = frozenset((RequestWithdrawal, CreateTransfer))
 _PLACE_CONTENT: Final = Struct("<IBBBBBqBqB")
+_CANCEL_CONTENT: Final = Struct("<Q")
 
 
 class Requests:
@@ -101,6 +91,24 @@ class Requests:
         self._withdrawals = withdrawals
         self._transfers = transfers
         self._sales = sales
+        self._handlers: dict[type[Request], Callable[..., Outcome]] = {
+            PlaceOrder: self._place,
+            PlaceSpecialOrder: self._place,
+            PlaceOco: self._place_oco,
+            CancelOrder: self._cancel,
+            AmendOrder: self._amend,
+            CancelAll: self._cancel_all,
+            MassCancel: self._mass_cancel,
+            CancelAllAfter: self._cancel_all_after,
+            RequestWithdrawal: self._request_withdrawal,
+            CancelWithdrawal: self._cancel_withdrawal,
+            CreateTransfer: self._create_transfer,
+            DecideTransfer: self._decide_transfer,
+            SubscribeSale: self._subscribe,
+        }
+
+    def handles(self, command: Command) -> TypeGuard[Request]:
+        return type(command) in self._handlers
 
     def answer(self, command: Request, sequence: int, timestamp_ns: int) -> list[Event]:
         """Execute a request if it is new; its retries get the receipt of the first time."""
@@ -116,25 +124,26 @@ class Requests:
             other = self._receipts.find(command.account_id, command.stop_client_order_id)
             if other is not None:
                 return [CommandRejected(rejects.ID_CONFLICT, other.sequence)]
-        known = self._known_reference(command)
-        if known is not None:
-            first_sequence, is_same = known
-            if not is_same:
-                return [CommandRejected(rejects.ID_CONFLICT, first_sequence)]
-            return [RequestRepeated(first_sequence, rejects.ACCEPTED), *self._report(first_sequence)]
-        if isinstance(command, _RATED) and not self._accounts.use_rate(command.account_id, timestamp_ns):
+        kind = type(command)
+        if kind in _KEPT_FOR_EVER:
+            known = self._known_reference(command)
+            if known is not None:
+                first_sequence, is_same = known
+                if not is_same:
+                    return [CommandRejected(rejects.ID_CONFLICT, first_sequence)]
+                return [RequestRepeated(first_sequence, rejects.ACCEPTED), *self._report(first_sequence)]
+        if kind in _RATED and not self._accounts.use_rate(command.account_id, timestamp_ns):
             return [CommandRejected(rejects.RATE_LIMIT, 0)]
         events: list[Event] = []
-        reason, subject_id = self._execute(command, sequence, timestamp_ns, events.append)
+        reason, subject_id = self._handlers[kind](command, sequence, timestamp_ns, events.append)
         if reason:
             assert not events, "a refused command has changed something"
             events.append(CommandRejected(reason, 0))
-        self._remember(command.account_id, request_id, content, sequence, reason, subject_id, timestamp_ns)
+        account_id = command.account_id
+        self._receipts.remember(Receipt(account_id, request_id, content, sequence, reason, subject_id, timestamp_ns))
         if isinstance(command, PlaceOco):
-            second_id = subject_id + SECOND_LEG if subject_id else 0
-            self._remember(
-                command.account_id, command.stop_client_order_id, content, sequence, reason, second_id, timestamp_ns
-            )
+            second_id, leg_id = command.stop_client_order_id, subject_id + SECOND_LEG if subject_id else 0
+            self._receipts.remember(Receipt(account_id, second_id, content, sequence, reason, leg_id, timestamp_ns))
         return events
 
     def resolve(self, command: ResolveRequest, sequence: int, timestamp_ns: int) -> list[Event]:
@@ -151,7 +160,8 @@ class Requests:
         ):
             if number:
                 return [RequestRepeated(number, rejects.ACCEPTED), *self._report(number)]
-        self._remember(account_id, request_id, b"", sequence, rejects.FENCED, 0, timestamp_ns)
+        fence = Receipt(account_id, request_id, b"", sequence, rejects.FENCED, 0, timestamp_ns)
+        self._receipts.remember(fence)
         return [RequestFenced(account_id, request_id)]
 
     def forget_old(self, timestamp_ns: int) -> None:
@@ -184,60 +194,61 @@ class Requests:
             return self._transfers.known_reference(command)
         return None
 
-    def _execute(self, command: Request, sequence: int, timestamp_ns: int, emit: Emit) -> tuple[int, int]:
-        """Run a request for the first time. Answers the reason and the number of what it was about (0 if nothing)."""
-        trading = self._trading
-        if isinstance(command, PlaceOrder | PlaceSpecialOrder):
-            reason = trading.place(command, sequence, timestamp_ns, emit)
-            return reason, 0 if reason else sequence
-        if isinstance(command, CancelOrder | AmendOrder):
-            order = trading.find_order(command.account_id, command.order_id, command.client_order_id)
-            if isinstance(command, CancelOrder):
-                reason = trading.cancel(order, timestamp_ns, emit)
-            else:
-                reason = trading.amend(order, command, timestamp_ns, emit)
-            return reason, 0 if order is None else order.order_id
-        if isinstance(command, PlaceOco):
-            reason = trading.place_oco(command, sequence, timestamp_ns, emit)
-            return reason, 0 if reason else sequence
-        if isinstance(command, CancelAll):
-            return trading.cancel_many(command.account_id, command.market_id, EITHER_SIDE, timestamp_ns, emit), 0
-        if isinstance(command, MassCancel):
-            return self._mass_cancel(command, timestamp_ns, emit), 0
-        if isinstance(command, CancelAllAfter):
-            return self._accounts.cancel_all_after(command, timestamp_ns, emit), 0
-        if isinstance(command, RequestWithdrawal):
-            reason = self._withdrawals.request(command, sequence, timestamp_ns, emit)
-            return reason, 0 if reason else sequence
-        if isinstance(command, CancelWithdrawal):
-            return self._withdrawals.cancel(command, sequence, timestamp_ns, emit), command.withdrawal_id
-        if isinstance(command, CreateTransfer):
-            reason = self._transfers.create(command, sequence, timestamp_ns, emit)
-            return reason, 0 if reason else sequence
-        if isinstance(command, DecideTransfer):
-            return self._transfers.decide(command, sequence, timestamp_ns, emit), command.transfer_id
-        reason = self._sales.subscribe(command, sequence, timestamp_ns, emit)
+    def _place(self, command: PlaceOrder | PlaceSpecialOrder, sequence: int, now_ns: int, emit: Emit) -> Outcome:
+        reason = self._trading.place(command, sequence, now_ns, emit)
         return reason, 0 if reason else sequence
 
-    def _mass_cancel(self, command: MassCancel, timestamp_ns: int, emit: Emit) -> int:
+    def _place_oco(self, command: PlaceOco, sequence: int, now_ns: int, emit: Emit) -> Outcome:
+        reason = self._trading.place_oco(command, sequence, now_ns, emit)
+        return reason, 0 if reason else sequence
+
+    def _cancel(self, command: CancelOrder, sequence: int, now_ns: int, emit: Emit) -> Outcome:
+        order = self._trading.find_order(command.account_id, command.order_id, command.client_order_id)
+        return self._trading.cancel(order, now_ns, emit), 0 if order is None else order.order_id
+
+    def _amend(self, command: AmendOrder, sequence: int, now_ns: int, emit: Emit) -> Outcome:
+        order = self._trading.find_order(command.account_id, command.order_id, command.client_order_id)
+        return self._trading.amend(order, command, now_ns, emit), 0 if order is None else order.order_id
+
+    def _cancel_all(self, command: CancelAll, sequence: int, now_ns: int, emit: Emit) -> Outcome:
+        return self._trading.cancel_many(command.account_id, command.market_id, EITHER_SIDE, now_ns, emit), 0
+
+    def _mass_cancel(self, command: MassCancel, sequence: int, now_ns: int, emit: Emit) -> Outcome:
         """A trader names only itself; an operator names anybody, and is not held up by the phases of an auction."""
         asker = self._registry.account(command.account_id)
         assert asker is not None, command
         if command.side > EITHER_SIDE:
-            return rejects.MALFORMED
-        of_others = command.owner_account_id != command.account_id
-        if of_others and asker.role != OPERATOR:
-            return rejects.NOT_ALLOWED
-        if self._registry.account(command.owner_account_id) is None:
-            return rejects.UNKNOWN_ACCOUNT
-        return self._trading.cancel_many(
-            command.owner_account_id,
-            command.market_id,
-            command.side,
-            timestamp_ns,
-            emit,
-            by_operator=asker.role == OPERATOR,
-        )
+            return rejects.MALFORMED, 0
+        owner_id, is_operator = command.owner_account_id, asker.role == OPERATOR
+        if self._registry.account(owner_id) is None:
+            return rejects.UNKNOWN_ACCOUNT, 0
+        if owner_id != command.account_id and not is_operator:
+            return rejects.NOT_ALLOWED, 0
+        market_id, side = command.market_id, command.side
+        return self._trading.cancel_many(owner_id, market_id, side, now_ns, emit, by_operator=is_operator), 0
+
+    def _cancel_all_after(self, command: CancelAllAfter, sequence: int, now_ns: int, emit: Emit) -> Outcome:
+        return self._accounts.cancel_all_after(command, now_ns, emit), 0
+
+    def _request_withdrawal(self, command: RequestWithdrawal, sequence: int, now_ns: int, emit: Emit) -> Outcome:
+        reason = self._withdrawals.request(command, sequence, now_ns, emit)
+        return reason, 0 if reason else sequence
+
+    def _cancel_withdrawal(self, command: CancelWithdrawal, sequence: int, now_ns: int, emit: Emit) -> Outcome:
+        reason = self._withdrawals.cancel(command, sequence, now_ns, emit)
+        return reason, 0 if reason else command.withdrawal_id
+
+    def _create_transfer(self, command: CreateTransfer, sequence: int, now_ns: int, emit: Emit) -> Outcome:
+        reason = self._transfers.create(command, sequence, now_ns, emit)
+        return reason, 0 if reason else sequence
+
+    def _decide_transfer(self, command: DecideTransfer, sequence: int, now_ns: int, emit: Emit) -> Outcome:
+        reason = self._transfers.decide(command, sequence, now_ns, emit)
+        return reason, 0 if reason else command.transfer_id
+
+    def _subscribe(self, command: SubscribeSale, sequence: int, now_ns: int, emit: Emit) -> Outcome:
+        reason = self._sales.subscribe(command, sequence, now_ns, emit)
+        return reason, 0 if reason else sequence
 
     def _report(self, subject_id: int) -> list[Event]:
         """What a receipt is about, as it stands: an order, a withdrawal, a transfer or a subscription."""
@@ -252,28 +263,22 @@ class Requests:
                 return [event]
         return []
 
-    def _remember(
-        self,
-        account_id: int,
-        request_id: bytes,
-        content: bytes,
-        sequence: int,
-        reason: int,
-        subject_id: int,
-        timestamp_ns: int,
-    ) -> None:
-        self._receipts.remember(Receipt(account_id, request_id, content, sequence, reason, subject_id, timestamp_ns))
-
 
 def _content_of(command: Request) -> bytes:
-    """What a request asks, as bytes that a retry must equal."""
-    if type(command) is PlaceOrder:
+    """What a request asks, as bytes that a retry must equal. The commonest kinds have a quicker way."""
+    kind = type(command)
+    if kind is PlaceOrder:
         return b"P" + _PLACE_CONTENT.pack(*command[2:-1])
-    return encode_command(type(command)(0, 0, *command[2:-1], b""))  # type: ignore[call-arg]
+    if kind is CancelOrder:
+        return b"C" + _CANCEL_CONTENT.pack(command[2]) + command[3]  # type: ignore[operator]
+    return encode_command(kind(0, 0, *command[2:-1], b""))  # type: ignore[call-arg]
 
 
 def _names_fit(command: Request) -> bool:
     """An order is named by number or by its client's id, not by both; the legs of a pair have different ids."""
+    kind = type(command)
+    if kind is PlaceOrder:
+        return True
     if isinstance(command, CancelOrder | AmendOrder):
         return command.client_order_id == b"" if command.order_id else is_valid_id(command.client_order_id)
     if isinstance(command, PlaceOco):

@@ -57,7 +57,8 @@ class Sessions:
     def run_taker(self, market: Market, order: Order, emit: Emit) -> None:
         """Execute an accepted order that holds its funds, then all stops that it elects."""
         self._execute(market, order, emit)
-        self.run_elected(market, emit)
+        if market.first_trade_ticks:
+            self.run_elected(market, emit)
 
     def run_elected(self, market: Market, emit: Emit) -> None:
         """Run the stops that the trades since the last call elected, and those that these elect, until none is left."""
@@ -152,8 +153,8 @@ class Sessions:
             return
         at_band = match(market, order, emit)
         interrupts = at_band and market.session.rules.interrupts == 1
-        can_rest = order.order_type == LIMIT and order.time_in_force not in (IOC, FOK)
         if order.status == OPEN:
+            can_rest = order.order_type == LIMIT and order.time_in_force not in (IOC, FOK)
             if at_band and not (interrupts and can_rest):
                 market.cancel(order, CLOSED_PRICE_BAND, emit)
             elif can_rest:

@@ -26,7 +26,7 @@ from engine.order_entry import (
     well_formed,
 )
 from engine.order_index import OrderIndex
-from engine.order_reports import accepted, amended
+from engine.order_reports import accepted, amended, conditions, is_special
 from engine.registry import Registry
 from engine.session import COLLECTS, TAKES_ORDERS
 from engine.sessions import Sessions
@@ -102,11 +102,12 @@ class Trading:
         if self._registry.is_frozen(command.account_id):
             return rejects.ACCOUNT_FROZEN
         market.begin(timestamp_ns)
-        reason = _check_state(market, command)
-        if reason:
-            return reason
+        if market.session.state != TRADING:
+            reason = _check_state(market, command)
+            if reason:
+                return reason
         order, reason = read_order(command, market.spec, sequence, timestamp_ns)
-        if not reason and market.session.state in COLLECTS and order.order_type == MARKET and order.status == OPEN:
+        if not reason and order.order_type == MARKET and order.status == OPEN and market.session.state in COLLECTS:
             reason = _price_for_auction(order, market)
         if not reason:
             reason = self._check_limits(market, order)
@@ -122,11 +123,11 @@ class Trading:
 
         self.orders[order.order_id] = order
         market.adjust_hold(order, held_units)
-        self._timers.schedule(order.expires_at_ns, ORDER_EXPIRES, order.order_id)
+        if order.expires_at_ns:
+            self._timers.schedule(order.expires_at_ns, ORDER_EXPIRES, order.order_id)
         if order.status == WAITING:
             self._wait(market, order)
-        for event in accepted(order):
-            emit(event)
+        _tell_accepted(order, emit)
         if order.status == OPEN:
             self.sessions.run_taker(market, order, emit)
         return rejects.ACCEPTED
@@ -145,7 +146,7 @@ class Trading:
             return rejects.MARKET_STATE
         limit_leg, stop_leg, reason = read_pair(command, market.spec, (sequence, sequence + SECOND_LEG), timestamp_ns)
         if not reason:
-            reason = self._check_limits(market, limit_leg, stop_leg)
+            reason = self._check_limits(market, limit_leg) or self._check_limits(market, stop_leg, also=1)
         if not reason:
             reason = self._check_trigger(market, stop_leg) or _check_matching(market, limit_leg)
         if reason:
@@ -160,8 +161,7 @@ class Trading:
             market.adjust_hold(leg, leg_units)
         self._wait(market, stop_leg)
         for leg in (limit_leg, stop_leg):
-            for event in accepted(leg):
-                emit(event)
+            _tell_accepted(leg, emit)
         self.sessions.run_taker(market, limit_leg, emit)
         return rejects.ACCEPTED
 
@@ -306,29 +306,25 @@ class Trading:
                 reason = rejects.TOO_MANY
         return wanted, reason
 
-    def _check_limits(self, market: Market, *orders: Order) -> int:
-        """The limits on what rests or waits: the account's, the market's and the engine's."""
-        rules, account_id = market.session.rules, orders[0].account_id
-        staying = [order for order in orders if order.status == WAITING or can_rest(order)]
-        if not staying:
+    def _check_limits(self, market: Market, order: Order, also: int = 0) -> int:
+        """The limits on what rests or waits: the account's, the market's and the engine's. ``also``: so many more."""
+        if order.status == OPEN and not can_rest(order):
             return rejects.ACCEPTED
+        rules, account_id, index = market.session.rules, order.account_id, self.index
         limits = self._registry.limits(account_id)
-        open_orders_max = limits.open_orders_max or OPEN_ORDERS_PER_ACCOUNT_MAX
-        if self.index.open_count(account_id) + len(staying) > min(open_orders_max, OPEN_ORDERS_PER_ACCOUNT_MAX):
+        open_orders_max = min(limits.open_orders_max or OPEN_ORDERS_PER_ACCOUNT_MAX, OPEN_ORDERS_PER_ACCOUNT_MAX)
+        if index.open_count(account_id) + also >= open_orders_max:
             return rejects.TOO_MANY
-        if rules.open_orders_max and market.open_count + len(staying) > rules.open_orders_max:
+        if rules.open_orders_max and market.open_count + also >= rules.open_orders_max:
             return rejects.TOO_MANY
-        for order in staying:
-            if order.status == WAITING:
-                stops_max = min(rules.stops_max or STOPS_PER_MARKET_MAX, STOPS_PER_MARKET_MAX)
-                if len(market.stops) >= stops_max:
-                    return rejects.TOO_MANY
-                if limits.stops_max and self.index.waiting_count(account_id) >= limits.stops_max:
-                    return rejects.TOO_MANY
-                if order.trigger != STOP and market.stops.trailing_count >= TRAILING_STOPS_PER_MARKET_MAX:
-                    return rejects.TOO_MANY
-            elif _too_many_levels(market, order):
-                return rejects.TOO_MANY
+        if order.status == OPEN:
+            return rejects.TOO_MANY if _too_many_levels(market, order) else rejects.ACCEPTED
+        if len(market.stops) >= min(rules.stops_max or STOPS_PER_MARKET_MAX, STOPS_PER_MARKET_MAX):
+            return rejects.TOO_MANY
+        if limits.stops_max and index.waiting_count(account_id) >= limits.stops_max:
+            return rejects.TOO_MANY
+        if order.trigger != STOP and market.stops.trailing_count >= TRAILING_STOPS_PER_MARKET_MAX:
+            return rejects.TOO_MANY
         return rejects.ACCEPTED
 
     def _check_trigger(self, market: Market, order: Order) -> int:
@@ -345,6 +341,12 @@ class Trading:
         return rejects.STOP_WOULD_TRIGGER if would_trigger(order, last_price_ticks) else rejects.ACCEPTED
 
 
+def _tell_accepted(order: Order, emit: Emit) -> None:
+    emit(accepted(order))
+    if is_special(order):
+        emit(conditions(order))
+
+
 def can_rest(order: Order) -> bool:
     """Does what is left of it stay in the book? A market order does only in an auction, where it has a price."""
     return order.price_ticks > 0 and (order.order_type == MARKET or order.time_in_force not in (IOC, FOK))
@@ -353,8 +355,6 @@ def can_rest(order: Order) -> bool:
 def _check_state(market: Market, command: PlaceOrder | PlaceSpecialOrder) -> int:
     """Does the market take this kind of order in its present state? (rulebook G1, G6; docs/rules.md)"""
     session = market.session
-    if session.state == TRADING:
-        return rejects.ACCEPTED
     if session.state not in TAKES_ORDERS:
         return rejects.MARKET_STATE
     if isinstance(command, PlaceSpecialOrder) and command.trigger:

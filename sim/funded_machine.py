@@ -78,7 +78,7 @@ class FundedMachine:
             )
 
     def book(self, market: MarketSpec) -> Book:
-        return self.machine.trading.matchers[market.market_id].book
+        return self.machine.trading.markets[market.market_id].book
 
     def order(self, order_id: int) -> Order | None:
         """An order that was accepted once, open or not."""
