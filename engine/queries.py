@@ -116,7 +116,8 @@ def sales(machine: Machine) -> list[Fields]:
 
 
 def sale(machine: Machine, name: str) -> Fields | None:
-    return next((fields for fields in sales(machine) if fields["name"] == name), None)
+    found = machine.sales.by_name(name.encode())
+    return None if found is None else _fields(sale_changed(found))
 
 
 def subscriptions(machine: Machine, sale_id: int, account_id: int, after_id: int, limit: int) -> list[Fields]:

@@ -40,13 +40,14 @@ from engine.trading import Trading
 from engine.transfers import Transfers
 from engine.types import (
     EITHER_SIDE,
+    EVERYONE,
     FORGOTTEN_PER_COMMAND_MAX,
     OPEN,
     OPERATOR,
     SECOND_LEG,
     WAITING,
 )
-from engine.withdrawals import Withdrawals
+from engine.withdrawals import Withdrawals, is_valid_destination
 
 Request = (
     PlaceOrder
@@ -123,7 +124,8 @@ class Requests:
         if isinstance(command, PlaceOco):
             other = self._receipts.find(command.account_id, command.stop_client_order_id)
             if other is not None:
-                return [CommandRejected(rejects.ID_CONFLICT, other.sequence)]
+                reason = rejects.FENCED if other.reason == rejects.FENCED else rejects.ID_CONFLICT
+                return [CommandRejected(reason, other.sequence)]
         kind = type(command)
         if kind in _KEPT_FOR_EVER:
             known = self._known_reference(command)
@@ -219,13 +221,15 @@ class Requests:
         assert asker is not None, command
         if command.side > EITHER_SIDE:
             return rejects.MALFORMED, 0
-        owner_id, is_operator = command.owner_account_id, asker.role == OPERATOR
+        owner_id, of_others = command.owner_account_id, command.owner_account_id != command.account_id
         if self._registry.account(owner_id) is None:
             return rejects.UNKNOWN_ACCOUNT, 0
-        if owner_id != command.account_id and not is_operator:
+        if of_others and asker.role != OPERATOR:
             return rejects.NOT_ALLOWED, 0
+        # The exchange's own account has no orders: as an owner its number stands for everybody.
+        by_operator = of_others or owner_id == EVERYONE
         market_id, side = command.market_id, command.side
-        return self._trading.cancel_many(owner_id, market_id, side, now_ns, emit, by_operator=is_operator), 0
+        return self._trading.cancel_many(owner_id, market_id, side, now_ns, emit, by_operator=by_operator), 0
 
     def _cancel_all_after(self, command: CancelAllAfter, sequence: int, now_ns: int, emit: Emit) -> Outcome:
         return self._accounts.cancel_all_after(command, now_ns, emit), 0
@@ -275,7 +279,10 @@ def _content_of(command: Request) -> bytes:
 
 
 def _names_fit(command: Request) -> bool:
-    """An order is named by number or by its client's id, not by both; the legs of a pair have different ids."""
+    """Are the texts of a request such that its receipt can be kept?
+
+    An order is named by number or by its client's id, not by both; the legs of a pair have different ids.
+    """
     kind = type(command)
     if kind is PlaceOrder:
         return True
@@ -284,4 +291,4 @@ def _names_fit(command: Request) -> bool:
     if isinstance(command, PlaceOco):
         second_id = command.stop_client_order_id
         return is_valid_id(second_id) and second_id != command.client_order_id
-    return True
+    return not isinstance(command, RequestWithdrawal) or is_valid_destination(command.destination)

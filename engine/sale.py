@@ -185,6 +185,9 @@ class Sales:
         outcome = outcome_of_close(sale) if sale.status == SALE_OPEN else all_back(sale, SALE_FAILED)
         self._end(sale, outcome, sale.created_sequence, emit)
 
+    def by_name(self, name: bytes) -> Sale | None:
+        return self._by_name.get(name)
+
     def report_subscription(self, subscription_id: int) -> Event | None:
         """The subscription as it stands."""
         subscription = self.subscriptions.get(subscription_id)

@@ -33,6 +33,7 @@ from engine.sessions import Sessions
 from engine.stops import trailing_stop_ticks, would_trigger
 from engine.timers import ORDER_EXPIRES, Timers
 from engine.types import (
+    AMOUNT_MAX,
     AUCTION,
     CLOSED_BY_OPERATOR,
     CLOSED_BY_OWNER,
@@ -334,7 +335,7 @@ class Trading:
             if not last_price_ticks:
                 return rejects.NO_LAST_PRICE
             order.stop_ticks = trailing_stop_ticks(order, last_price_ticks)
-            if order.stop_ticks <= 0:
+            if not 0 < order.stop_ticks <= AMOUNT_MAX:
                 return rejects.PRICE
             if check_notional(order, market.spec) == rejects.NOTIONAL_TOO_LARGE:
                 return rejects.NOTIONAL_TOO_LARGE

@@ -49,6 +49,11 @@ _HOLDS: Final = (PENDING, APPROVED)
 _DESTINATION_CHARACTERS: Final = bytes(range(32, 127))
 
 
+def is_valid_destination(text: bytes) -> bool:
+    """At most 128 printable ASCII characters, spaces included; what they mean is the operator's business."""
+    return len(text) <= DESTINATION_LENGTH_MAX and not text.translate(None, _DESTINATION_CHARACTERS)
+
+
 class Withdrawal:
     """``withdrawal_id`` is the sequence of the request.
 
@@ -105,7 +110,7 @@ class Withdrawals:
 
     def request(self, command: RequestWithdrawal, sequence: int, timestamp_ns: int, emit: Emit) -> int:
         destination = command.destination
-        if len(destination) > DESTINATION_LENGTH_MAX or destination.translate(None, _DESTINATION_CHARACTERS):
+        if not is_valid_destination(destination):
             return rejects.MALFORMED
         asset = self._registry.asset(command.asset_id)
         if asset is None:
