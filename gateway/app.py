@@ -1,4 +1,4 @@
-"""The route table on one screen, and what surrounds it: start and stop, errors of the router, health, the page."""
+"""The route table, and what surrounds it: start and stop, errors of the router, health, the page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,25 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway import accounts, admin, batches, markets, orders, page
+from gateway import (
+    accounts,
+    admin,
+    admin_accounts,
+    admin_markets,
+    admin_sales,
+    batches,
+    events,
+    markets,
+    mass_cancels,
+    oco,
+    orders,
+    page,
+    placements,
+    requests,
+    sales,
+    transfers,
+    withdrawals,
+)
 from gateway.edge import Edge
 from gateway.endpoint import BATCH_BODY_BYTES_MAX, BODY_BYTES_MAX, Access, Call, Endpoint, Handler, Reply, encode_body
 from gateway.errors import ApiError, Internal, MethodNotAllowed, NotFound
@@ -30,27 +48,54 @@ def build_app(edge: Edge) -> Starlette:
         return Route(path, endpoint, methods=[method])
 
     routes = [
-        route("POST", PLACE_PATH, orders.place, SIGNED),
+        route("POST", PLACE_PATH, placements.place, SIGNED),
         route("GET", "/v1/orders", orders.show_open, SIGNED),
-        route("DELETE", "/v1/orders", orders.cancel_all, SIGNED),
+        route("DELETE", "/v1/orders", mass_cancels.cancel_own, SIGNED),
         route("POST", "/v1/orders/batch", batches.execute, SIGNED, BATCH_BODY_BYTES_MAX),
+        route("POST", "/v1/orders/oco", oco.place, SIGNED),
+        route("POST", "/v1/orders/cancel-all-after", mass_cancels.cancel_all_after, SIGNED),
         route("GET", "/v1/orders/{id}", orders.show, SIGNED),
         route("DELETE", "/v1/orders/{id}", orders.cancel, SIGNED),
         route("PATCH", "/v1/orders/{id}", orders.amend, SIGNED),
+        route("POST", "/v1/requests/{id}/resolve", requests.resolve, SIGNED),
         route("GET", "/v1/accounts/me", accounts.show, SIGNED),
         route("GET", "/v1/accounts/me/balances", accounts.show_balances, SIGNED),
+        route("POST", "/v1/withdrawals", withdrawals.request, SIGNED),
+        route("GET", "/v1/withdrawals", withdrawals.list_own, SIGNED),
+        route("DELETE", "/v1/withdrawals/{id}", withdrawals.cancel, SIGNED),
+        route("POST", "/v1/transfers", transfers.create, SIGNED),
+        route("GET", "/v1/transfers", transfers.list_own, SIGNED),
+        route("POST", "/v1/transfers/{id}/{decision}", transfers.decide, SIGNED),
+        route("GET", "/v1/sales", sales.list_all, PUBLIC),
+        route("GET", "/v1/sales/{name}", sales.show, PUBLIC),
+        route("POST", "/v1/sales/{name}/subscriptions", sales.subscribe, SIGNED),
+        route("GET", "/v1/sales/{name}/subscriptions", sales.list_own_subscriptions, SIGNED),
         route("GET", "/v1/assets", markets.list_assets, PUBLIC),
         route("GET", "/v1/markets", markets.list_markets, PUBLIC),
         route("GET", "/v1/markets/{market}", markets.show, PUBLIC),
         route("GET", "/v1/markets/{market}/book", markets.show_book, PUBLIC),
         route("GET", "/v1/markets/{market}/trades", markets.show_trades, PUBLIC),
         route("POST", "/v1/admin/assets", admin.create_asset, OPERATOR),
-        route("POST", "/v1/admin/markets", admin.create_market, OPERATOR),
-        route("POST", "/v1/admin/accounts", admin.create_account, OPERATOR),
-        route("POST", "/v1/admin/accounts/{name}/keys", admin.create_key, OPERATOR),
-        route("GET", "/v1/admin/accounts/{name}/balances", admin.show_balances, OPERATOR),
-        route("POST", "/v1/admin/deposits", admin.deposit, OPERATOR),
+        route("POST", "/v1/admin/markets", admin_markets.create, OPERATOR),
+        route("DELETE", "/v1/admin/markets/{market}", admin_markets.delist, OPERATOR),
+        route("PUT", "/v1/admin/markets/{market}/rules", admin_markets.set_rules, OPERATOR),
+        route("POST", "/v1/admin/markets/{market}/state", admin_markets.set_state, OPERATOR),
+        route("PUT", "/v1/admin/markets/{market}/schedule", admin_markets.set_schedule, OPERATOR),
+        route("PUT", "/v1/admin/markets/{market}/fee-tiers", admin_markets.set_fee_tiers, OPERATOR),
+        route("POST", "/v1/admin/accounts", admin_accounts.create, OPERATOR),
+        route("POST", "/v1/admin/accounts/{name}/keys", admin_accounts.create_key, OPERATOR),
+        route("GET", "/v1/admin/accounts/{name}/balances", admin_accounts.show_balances, OPERATOR),
+        route("PUT", "/v1/admin/accounts/{name}/limits", admin_accounts.set_limits, OPERATOR),
+        route("POST", "/v1/admin/accounts/{name}/freeze", admin_accounts.freeze, OPERATOR),
+        route("POST", "/v1/admin/deposits", admin_accounts.deposit, OPERATOR),
+        route("GET", "/v1/admin/withdrawals", withdrawals.list_all, OPERATOR),
+        route("POST", "/v1/admin/withdrawals/{id}/{decision}", withdrawals.decide, OPERATOR),
+        route("POST", "/v1/admin/transfers/{id}/{decision}", transfers.decide, OPERATOR),
+        route("DELETE", "/v1/admin/orders", mass_cancels.cancel_any, OPERATOR),
+        route("POST", "/v1/admin/sales", admin_sales.create, OPERATOR),
+        route("POST", "/v1/admin/sales/{name}/{decision}", admin_sales.decide, OPERATOR),
         route("GET", "/v1/admin/replicas", admin.list_replicas, OPERATOR),
+        route("GET", "/v1/admin/events", events.show, OPERATOR),
         route("GET", "/healthz", show_health, PUBLIC),
         route("GET", "/readyz", show_readiness, PUBLIC),
         route("GET", "/metrics", show_metrics, PUBLIC),

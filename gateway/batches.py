@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from engine.commands import Command
-from gateway import orders
+from gateway import orders, placements
 from gateway.endpoint import Call, Reply
 from gateway.errors import ApiError, BadRequest
 from gateway.outcomes import Outcome
@@ -47,9 +47,9 @@ async def _read_item(call: Call, item: Any) -> tuple[Command, Market | None] | A
             raise BadRequest("NOT_AN_OBJECT", "Each item must be a JSON object.")
         operation = read_choice(item, "op", _OPERATIONS)
         if operation == _OPERATIONS["place"]:
-            check_fields(item, orders.PLACEMENT_FIELDS | {"op"})
+            check_fields(item, placements.PLACEMENT_FIELDS | {"op"})
             market = await call.edge.directory.market(read_text(item, "market"))
-            return orders.placement(call, item, market), market
+            return placements.placement(call, item, market), market
         if operation == _OPERATIONS["cancel"]:
             check_fields(item, _NAMING_FIELDS | {"request_id"})
             request_id = read_id(item, "request_id") if "request_id" in item else None
@@ -65,7 +65,7 @@ async def _item_result(call: Call, outcome: Outcome | ApiError, market: Market |
         return {"status": outcome.status, **outcome.body()}
     try:
         reply = (
-            orders.placement_reply(market, outcome)
+            placements.placement_reply(market, outcome)
             if market is not None
             else await orders.changed_order_reply(call, outcome)
         )

@@ -19,10 +19,11 @@ from engine.commands import CreateApiKey
 from engine.types import EXCHANGE_ACCOUNT
 from gateway.auth import KeyRing, SealError, seal, unseal
 from gateway.directory import Directory
-from gateway.errors import ApiError
+from gateway.errors import ApiError, NotFound, shown
 from gateway.groups import Group
 from gateway.metrics import GatewayMetrics
 from gateway.outcomes import receipt_of
+from gateway.parsing import check_id
 
 _BOOTSTRAP_PAUSE_S: Final = 0.5
 
@@ -57,6 +58,7 @@ class Edge:
         self.not_ready_because = "the gateway is starting"
         self._bootstrap_operator = bootstrap_operator
         self._account_names: dict[int, str] = {}
+        self._account_ids: dict[str, int] = {}
         self._id_prefix = os.urandom(8).hex()
         self._ids = itertools.count(1)
         self._task: asyncio.Task[None] | None = None
@@ -84,6 +86,16 @@ class Edge:
             answer = await self.group.query("account", {"account_id": account_id})
             self._account_names[account_id] = answer.value["name"]
         return self._account_names[account_id]
+
+    async def account_id(self, name: str) -> int:
+        """The number of the account with this name, which a client gave."""
+        check_id(name, "account")
+        if name not in self._account_ids:
+            answer = await self.group.query("account_by_name", {"name": name})
+            if answer.value is None:
+                raise NotFound("UNKNOWN_ACCOUNT", f"There is no account {shown(name)}.", sequence=answer.sequence)
+            self._account_ids[name] = answer.value["account_id"]
+        return self._account_ids[name]
 
     async def _fetch_key(self, key_id: str) -> dict[str, Any] | None:
         record: dict[str, Any] | None = (await self.group.query("api_key", {"key_id": key_id})).value

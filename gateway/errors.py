@@ -1,10 +1,10 @@
 """What can go wrong with a request, as clients see it.
 
     ApiError                 code, sentence, HTTP status, and whether it is definite
-    |-- BadRequest           400  the request cannot be read: BAD_JSON, MISSING_FIELD, BAD_ID, BAD_DECIMAL, ...
+    |-- BadRequest           400  the request cannot be read: BAD_JSON, MISSING_FIELD, BAD_DECIMAL, BAD_TIME, ...
     |-- Unauthenticated      401  MISSING_SIGNATURE, UNKNOWN_KEY, BAD_SIGNATURE, REQUEST_EXPIRED
     |-- Forbidden            403  NOT_ALLOWED
-    |-- NotFound             404  NO_SUCH_ROUTE, UNKNOWN_MARKET, UNKNOWN_ACCOUNT, UNKNOWN_ASSET, UNKNOWN_ORDER
+    |-- NotFound             404  NO_SUCH_ROUTE, UNKNOWN_MARKET, UNKNOWN_ACCOUNT, UNKNOWN_ASSET, UNKNOWN_ORDER, ...
     |-- MethodNotAllowed     405
     |-- RequestTimeout       408  the request did not arrive in time
     |-- BodyTooLarge         413
@@ -29,13 +29,24 @@ _REFUSAL_STATUS: Final = {
     rejects.MALFORMED: 400,
     rejects.REQUEST_EXPIRED: 401,
     rejects.NOT_ALLOWED: 403,
+    rejects.ACCOUNT_FROZEN: 403,
     rejects.UNKNOWN_ACCOUNT: 404,
     rejects.UNKNOWN_ASSET: 404,
     rejects.UNKNOWN_MARKET: 404,
     rejects.UNKNOWN_ORDER: 404,
+    rejects.UNKNOWN_WITHDRAWAL: 404,
+    rejects.UNKNOWN_TRANSFER: 404,
+    rejects.UNKNOWN_SALE: 404,
     rejects.ID_CONFLICT: 409,
+    rejects.FENCED: 409,
     rejects.NAME_TAKEN: 409,
+    # What is asked fits the thing, but not the state that it is in.
     rejects.ORDER_CLOSED: 409,
+    rejects.MARKET_STATE: 409,
+    rejects.NO_CANCEL: 409,
+    rejects.WRONG_STATE: 409,
+    rejects.SALE_STATE: 409,
+    rejects.RATE_LIMIT: 429,
 }
 _OTHER_REFUSAL_STATUS: Final = 422
 _TEXT_SHOWN_LENGTH_MAX: Final = 40
@@ -74,7 +85,13 @@ class Forbidden(ApiError):
 
 
 class NotFound(ApiError):
+    """``sequence`` is that of the answer which did not have the thing, where somebody was asked."""
+
     status = 404
+
+    def __init__(self, code: str, message: str, *, sequence: int | None = None) -> None:
+        super().__init__(code, message)
+        self.sequence = sequence
 
 
 class MethodNotAllowed(ApiError):

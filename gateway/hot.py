@@ -1,7 +1,7 @@
 """The hot path: placing an order without a task, a routing table or an ASGI message.
 
 A placement is answered by the connection itself, in two callbacks: one when its last byte is there, one when its
-outcome is. This is the same request as ``orders.place`` answers, read and rendered by the same functions, at a
+outcome is. This is the same request as ``placements.place`` answers, read and rendered by the same functions, at a
 fraction of the cost; the tests run the same cases through both.
 
 uvicorn's own bookkeeping goes on underneath (one cycle per request, keep-alive, pipelining, graceful shutdown). The
@@ -26,8 +26,8 @@ from gateway.auth import read_signature
 from gateway.connection import Connection
 from gateway.endpoint import BODY_BYTES_MAX, Reply, encode_body, error_reply
 from gateway.errors import ApiError, Internal
-from gateway.orders import placement_reply, read_placement, read_placement_document
 from gateway.outcomes import Outcome
+from gateway.placements import placement_reply, read_placement, read_placement_document
 from gateway.rendering import Market
 
 _PLACE_TARGET: Final = PLACE_PATH.encode("ascii")

@@ -6,8 +6,9 @@ from typing import Final
 
 from engine.types import SIDE_NAMES
 from gateway.endpoint import Call, Reply
+from gateway.market_bodies import living_market_body
 from gateway.parsing import query_count, read_query
-from gateway.rendering import Json, Market, market_body, timestamp_text
+from gateway.rendering import Json, Market, timestamp_text
 
 _DEPTH_DEFAULT: Final = 20
 _TRADES_DEFAULT: Final = 50
@@ -24,15 +25,18 @@ async def list_assets(call: Call) -> Reply:
 
 async def list_markets(call: Call) -> Reply:
     read_query(call.query, frozenset())
+    answer = await call.edge.group.query("markets", {})
     directory = call.edge.directory
-    sequence = await directory.refresh()
-    return Reply(200, {"sequence": sequence, "markets": [market_body(one) for one in directory.markets.values()]})
+    markets = [living_market_body(await directory.market_by_id(one["market_id"]), one) for one in answer.value]
+    return Reply(200, {"sequence": answer.sequence, "markets": markets})
 
 
 async def show(call: Call) -> Reply:
+    """State, rules and prices change, so the leader is asked; only the listing is remembered."""
     read_query(call.query, frozenset())
     market = await call.edge.directory.market(call.path["market"])
-    return Reply(200, {"sequence": call.edge.group.sequence, **market_body(market)})
+    answer = await call.edge.group.query("market", {"market_id": market.market_id})
+    return Reply(200, {"sequence": answer.sequence, **living_market_body(market, answer.value)})
 
 
 async def show_book(call: Call) -> Reply:

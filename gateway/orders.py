@@ -1,68 +1,31 @@
-"""Routes about orders: place, cancel, amend, cancel all, look up.
-
-Reading a placement and answering it are separate functions without I/O: the hot path of ``gateway.hot`` shares them.
-"""
+"""Routes about one's orders: cancel, amend, look up. Placing them is in ``gateway.placements``."""
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from engine.amounts import ABSENT
-from engine.commands import AmendOrder, CancelAll, CancelOrder, PlaceOrder
-from engine.events import OrderAmended, OrderClosed, OrderReported, OrdersCancelled
-from engine.types import (
-    BUY,
-    IOC,
-    LIMIT,
-    MARKET,
-    MARKET_BUDGET,
-    SELF_TRADE_NAMES,
-    SELL,
-    SIDE_NAMES,
-    TIME_IN_FORCE_NAMES,
-)
-from gateway import rendering
+from engine.commands import AmendOrder, CancelOrder
+from engine.events import OrderAmended, OrderClosed, OrderReported
+from gateway import order_bodies
 from gateway.endpoint import Call, Reply
 from gateway.errors import BadRequest, NotFound
 from gateway.outcomes import Outcome, receipt_of
 from gateway.parsing import (
+    PAGE_PARAMETERS,
     JsonObject,
     check_fields,
     check_id,
-    query_count,
     query_id,
-    read_choice,
-    read_decimal,
-    read_flag,
+    query_page,
     read_id,
     read_object,
     read_optional_decimal,
     read_query,
-    read_text,
 )
-from gateway.rendering import Json, Market
+from gateway.rendering import Json
 
-_SIDES: Final = {SIDE_NAMES[BUY]: BUY, SIDE_NAMES[SELL]: SELL}
-_TYPES: Final = {"limit": LIMIT, "market": MARKET}
-_TIMES_IN_FORCE: Final = {name: number for number, name in enumerate(TIME_IN_FORCE_NAMES)}
-_SELF_TRADES: Final = {name: number for number, name in enumerate(SELF_TRADE_NAMES)}
-PLACEMENT_FIELDS: Final = frozenset(
-    (
-        "market",
-        "side",
-        "type",
-        "price",
-        "quantity",
-        "budget",
-        "time_in_force",
-        "post_only",
-        "self_trade",
-        "client_order_id",
-    )
-)
 AMENDMENT_FIELDS: Final = frozenset(("price", "quantity", "request_id"))
 _ORDER_ID_MAX: Final = (1 << 64) - 1
-_OPEN_ORDERS_MAX: Final = 1_000
 _CLIENT_PREFIX: Final = "client:"
 
 
@@ -71,72 +34,6 @@ class OrderName(NamedTuple):
 
     order_id: int
     client_order_id: str
-
-
-def read_placement(
-    document: JsonObject, *, account_id: int, issued_at_ns: int, market_id: int, id_if_none: str
-) -> PlaceOrder:
-    """The command behind a placement. What the market's rules say about its amounts is for the state machine."""
-    side = read_choice(document, "side", _SIDES)
-    order_type = read_choice(document, "type", _TYPES, "limit")
-    time_in_force = read_choice(document, "time_in_force", _TIMES_IN_FORCE, "gtc")
-    amount_name = "quantity"
-    price = ABSENT
-    if order_type == LIMIT:
-        price = read_decimal(document, "price")
-    else:
-        time_in_force = IOC
-        if "price" in document:
-            raise BadRequest("BAD_FIELD", "A market order has no 'price'.")
-        if "budget" in document:
-            amount_name, order_type = "budget", MARKET_BUDGET
-    if "budget" in document and (order_type == LIMIT or side == SELL or "quantity" in document):
-        raise BadRequest("BAD_FIELD", "A 'budget' is for market orders that buy, instead of a 'quantity'.")
-    amount = read_decimal(document, amount_name)
-    client_order_id = read_id(document, "client_order_id") if "client_order_id" in document else id_if_none
-    return PlaceOrder(
-        account_id=account_id,
-        issued_at_ns=issued_at_ns,
-        market_id=market_id,
-        side=side,
-        order_type=order_type,
-        time_in_force=time_in_force,
-        post_only=read_flag(document, "post_only"),
-        self_trade=read_choice(document, "self_trade", _SELF_TRADES, "cancel_newest"),
-        price_mantissa=price.mantissa,
-        price_scale=price.scale,
-        quantity_mantissa=amount.mantissa,
-        quantity_scale=amount.scale,
-        client_order_id=client_order_id.encode("ascii"),
-    )
-
-
-def read_placement_document(body: bytes | bytearray) -> JsonObject:
-    """The fields of a placement, all of them known, with a market named."""
-    document = read_object(body)
-    check_fields(document, PLACEMENT_FIELDS)
-    read_text(document, "market")
-    return document
-
-
-def placement_reply(market: Market, outcome: Outcome) -> Reply:
-    """The answer to a placement; a repeat shows the order as it stands now, if the exchange still has it."""
-    receipt = receipt_of(outcome, first_time_status=201)
-    order: Json | None
-    if receipt.repeated:
-        order, fills = _reported(market, outcome), []
-    else:
-        order = rendering.order_body(market, rendering.order_after_placement(outcome.events))
-        fills = rendering.fills_body(market, outcome.events)
-    body = {"sequence": receipt.sequence, "repeated": receipt.repeated, "order": order, "fills": fills}
-    return Reply(receipt.status, body)
-
-
-async def place(call: Call) -> Reply:
-    document = read_placement_document(call.body)
-    market = await call.edge.directory.market(document["market"])
-    outcome = await call.execute(placement(call, document, market))
-    return placement_reply(market, outcome)
 
 
 async def cancel(call: Call) -> Reply:
@@ -152,56 +49,33 @@ async def amend(call: Call) -> Reply:
     return await changed_order_reply(call, await call.execute(amendment(call, name, document)))
 
 
-async def cancel_all(call: Call) -> Reply:
-    parameters = read_query(call.query, frozenset(("market", "request_id")))
-    market_id = await _market_id(call, parameters)
-    request_id = query_id(parameters, "request_id") or call.edge.new_id()
-    command = CancelAll(call.caller.account_id, call.issued_at_ns, market_id, request_id.encode("ascii"))
-    outcome = await call.execute(command)
-    receipt = receipt_of(outcome)
-    last = outcome.events[-1]
-    cancelled = last.order_count if isinstance(last, OrdersCancelled) else None
-    return Reply(receipt.status, {"sequence": receipt.sequence, "repeated": receipt.repeated, "cancelled": cancelled})
-
-
 async def show(call: Call) -> Reply:
     name = _read_name(call.path["id"])
     arguments = {"account_id": call.caller.account_id, **name._asdict()}
     answer = await call.edge.group.query("order", arguments)
     if answer.value is None:
         raise _unknown_order(answer.sequence)
-    order = rendering.order_from_query(answer.value)
-    market = await call.edge.directory.market_by_id(order.market_id)
-    return Reply(200, {"sequence": answer.sequence, "order": rendering.reported_order_body(market, order)})
+    facts = order_bodies.facts_from_query(answer.value)
+    market = await call.edge.directory.market_by_id(facts.order.market_id)
+    return Reply(200, {"sequence": answer.sequence, "order": order_bodies.reported_order_body(market, facts)})
 
 
 async def show_open(call: Call) -> Reply:
-    parameters = read_query(call.query, frozenset(("market", "after", "limit")))
-    limit = query_count(parameters, "limit", default=_OPEN_ORDERS_MAX, maximum=_OPEN_ORDERS_MAX)
+    parameters = read_query(call.query, PAGE_PARAMETERS | {"market"})
+    page = query_page(parameters)
     arguments = {
         "account_id": call.caller.account_id,
-        "market_id": await _market_id(call, parameters),
-        "after_order_id": query_count(parameters, "after", default=0, maximum=_ORDER_ID_MAX),
-        "limit": limit + 1,
+        "market_id": await call.edge.directory.market_id(parameters.get("market")),
+        "after_order_id": page.after,
+        "limit": page.limit + 1,
     }
     answer = await call.edge.group.query("open_orders", arguments)
     orders = []
-    for fields in answer.value[:limit]:
-        order = rendering.order_from_query(fields)
-        market = await call.edge.directory.market_by_id(order.market_id)
-        orders.append(rendering.reported_order_body(market, order))
-    return Reply(200, {"sequence": answer.sequence, "orders": orders, "more": len(answer.value) > limit})
-
-
-def placement(call: Call, document: JsonObject, market: Market) -> PlaceOrder:
-    """The command of a placement by the caller."""
-    return read_placement(
-        document,
-        account_id=call.caller.account_id,
-        issued_at_ns=call.issued_at_ns,
-        market_id=market.market_id,
-        id_if_none=call.edge.new_id(),
-    )
+    for fields in answer.value[: page.limit]:
+        facts = order_bodies.facts_from_query(fields)
+        market = await call.edge.directory.market_by_id(facts.order.market_id)
+        orders.append(order_bodies.reported_order_body(market, facts))
+    return Reply(200, {"sequence": answer.sequence, "orders": orders, "more": len(answer.value) > page.limit})
 
 
 def cancellation(call: Call, name: OrderName, request_id: str | None) -> CancelOrder:
@@ -243,21 +117,18 @@ async def changed_order_reply(call: Call, outcome: Outcome) -> Reply:
     if isinstance(subject, OrderReported | OrderClosed | OrderAmended):
         market = await call.edge.directory.market_by_id(subject.market_id)
         if isinstance(subject, OrderReported):
-            body["order"] = rendering.reported_order_body(market, subject)
+            facts = order_bodies.facts_reported(outcome.events, subject.order_id)
+            assert facts is not None, subject
+            body["order"] = order_bodies.reported_order_body(market, facts)
         elif isinstance(subject, OrderClosed):
-            body["order"] = rendering.closed_order_body(market, subject)
+            body["order"] = order_bodies.closed_order_body(market, subject)
         else:
             body["kept_place"] = bool(subject.kept_place)
-            body["order"] = rendering.amended_order_body(market, outcome.events)
-            body["fills"] = rendering.fills_body(market, outcome.events)
+            body["order"] = order_bodies.amended_order_body(market, outcome.events)
+            body["fills"] = order_bodies.fills_body(market, outcome.events, subject.order_id)
     else:
         body["order"] = None
     return Reply(receipt.status, body)
-
-
-def _reported(market: Market, outcome: Outcome) -> Json | None:
-    subject = outcome.events[-1]
-    return rendering.reported_order_body(market, subject) if isinstance(subject, OrderReported) else None
 
 
 def _read_name(text: str) -> OrderName:
@@ -276,11 +147,4 @@ def order_number(order_id: int) -> OrderName:
 
 
 def _unknown_order(sequence: int | None) -> NotFound:
-    error = NotFound("UNKNOWN_ORDER", "There is no such order.")
-    error.sequence = sequence
-    return error
-
-
-async def _market_id(call: Call, parameters: dict[str, str]) -> int:
-    """The market of the query, or 0 for all."""
-    return (await call.edge.directory.market(parameters["market"])).market_id if "market" in parameters else 0
+    return NotFound("UNKNOWN_ORDER", "There is no such order.", sequence=sequence)

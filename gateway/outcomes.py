@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from engine import rejects
 from engine.events import CommandRejected, Event, RequestRepeated
 from gateway.errors import ApiError, OutcomeUnknown, Refused
+
+# Refusals that are not remembered. The signature may have grown old between the first copy of a command and this one;
+# and the engine takes the same id again once the account has requests left, another copy on its way included. All
+# other refusals were compared with the receipts of earlier copies, and are receipts for later ones.
+_SAYS_NOTHING_OF_OTHER_COPIES: Final = frozenset((rejects.REQUEST_EXPIRED, rejects.RATE_LIMIT))
+
+_Told = TypeVar("_Told", bound=Event)
 
 
 class Outcome(NamedTuple):
@@ -16,6 +23,10 @@ class Outcome(NamedTuple):
     timestamp_ns: int
     events: list[Event]
     resent: bool
+
+    def told(self, kind: type[_Told]) -> _Told | None:
+        """The last event of this kind. What else happened with it may have been told before or behind it."""
+        return next((event for event in reversed(self.events) if isinstance(event, kind)), None)
 
 
 class Receipt(NamedTuple):
@@ -30,9 +41,7 @@ def refusal_of(outcome: Outcome) -> ApiError | None:
     """The error that a client gets for a refused command; None if it was accepted."""
     first = outcome.events[0]
     if isinstance(first, CommandRejected):
-        # The signature may have grown old between the first copy and this one, so this refusal does
-        # not tell what became of the first. All other refusals were compared with the receipts of earlier copies.
-        if first.reason == rejects.REQUEST_EXPIRED and outcome.resent:
+        if first.reason in _SAYS_NOTHING_OF_OTHER_COPIES and outcome.resent:
             return OutcomeUnknown()
         return Refused(first.reason, sequence=outcome.sequence, original_sequence=first.original_sequence)
     if isinstance(first, RequestRepeated) and first.reason:

@@ -16,12 +16,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl
 
 import orjson
 
-from engine.amounts import ABSENT, Decimal, parse_decimal
+from engine.amounts import ABSENT, POWERS_OF_TEN, Decimal, parse_decimal
 from gateway.errors import BadRequest, shown
 
 JsonObject = dict[str, Any]
@@ -32,6 +32,17 @@ _DEPTH_MAX: Final = 8
 _BRACKETS_MAX: Final = 1_000
 _QUERY_LENGTH_MAX: Final = 2_048
 _QUERY_FIELDS_MAX: Final = 16
+_PPM_DECIMALS: Final = 6
+_NUMBER_MAX: Final = (1 << 64) - 1
+_ROWS_MAX: Final = 1_000
+PAGE_PARAMETERS: Final = frozenset(("after", "limit"))
+
+
+class Page(NamedTuple):
+    """A part of a list: at most ``limit`` things whose numbers are above ``after``."""
+
+    after: int
+    limit: int
 
 
 def read_object(body: bytes | bytearray) -> JsonObject:
@@ -97,9 +108,12 @@ def read_flag(document: JsonObject, name: str) -> bool:
     return value
 
 
-def read_integer(document: JsonObject, name: str, *, minimum: int, maximum: int) -> int:
-    """A JSON number without a fraction, for counts only: amounts are decimals in strings."""
-    value = required(document, name)
+def read_integer(document: JsonObject, name: str, *, minimum: int, maximum: int, default: int | None = None) -> int:
+    """A JSON number without a fraction, for counts only: amounts are decimals in strings.
+
+    ``default`` if the field is absent and a default exists.
+    """
+    value = default if default is not None and name not in document else required(document, name)
     if type(value) is not int or not minimum <= value <= maximum:
         raise BadRequest("BAD_FIELD", f"The field '{name}' must be a whole number from {minimum} to {maximum}.")
     return value
@@ -121,6 +135,29 @@ def read_decimal(document: JsonObject, name: str) -> Decimal:
 
 def read_optional_decimal(document: JsonObject, name: str) -> Decimal:
     return read_decimal(document, name) if name in document else ABSENT
+
+
+def read_ppm(document: JsonObject, name: str, *, minimum_ppm: int, maximum_ppm: int) -> int:
+    """A fraction such as "0.0025", in parts per million; 0 if absent."""
+    fraction = read_decimal(document, name) if name in document else Decimal(0, 0)
+    if fraction.scale > _PPM_DECIMALS:
+        raise BadRequest("BAD_DECIMAL", f"The field '{name}' must have at most {_PPM_DECIMALS} decimals.")
+    ppm: int = fraction.mantissa * POWERS_OF_TEN[_PPM_DECIMALS - fraction.scale]
+    if not minimum_ppm <= ppm <= maximum_ppm:
+        raise BadRequest(
+            "BAD_DECIMAL",
+            f"The field '{name}' is a fraction such as \"0.0025\", "
+            f"from {minimum_ppm / 10**_PPM_DECIMALS:g} to {maximum_ppm / 10**_PPM_DECIMALS:g}.",
+        )
+    return ppm
+
+
+def read_objects(document: JsonObject, name: str, *, maximum: int) -> list[JsonObject]:
+    """A list of at most so many JSON objects. Their fields are for the caller to check."""
+    value = required(document, name)
+    if type(value) is not list or len(value) > maximum or not all(type(one) is dict for one in value):
+        raise BadRequest("BAD_FIELD", f"The field '{name}' must be a list of at most {maximum} objects.")
+    return value
 
 
 def read_query(query: bytes, allowed: frozenset[str]) -> dict[str, str]:
@@ -159,9 +196,37 @@ def query_count(parameters: dict[str, str], name: str, *, default: int, maximum:
     return int(text)
 
 
+def query_page(parameters: dict[str, str]) -> Page:
+    """The parameters ``after`` and ``limit`` of a list: from the beginning and 1,000, if they are absent."""
+    return Page(
+        query_count(parameters, "after", default=0, maximum=_NUMBER_MAX),
+        query_count(parameters, "limit", default=_ROWS_MAX, maximum=_ROWS_MAX),
+    )
+
+
+def query_choice(parameters: dict[str, str], name: str, choices: dict[str, int], default: int) -> int:
+    text = parameters.get(name)
+    if text is None:
+        return default
+    if text not in choices:
+        raise BadRequest("BAD_QUERY", f"The query parameter '{name}' must be one of: {', '.join(choices)}.")
+    return choices[text]
+
+
 def query_id(parameters: dict[str, str], name: str) -> str | None:
     text = parameters.get(name)
     return None if text is None else check_id(text, name)
+
+
+def number_of(text: str) -> int | None:
+    """The exchange's number of a thing, as it stands in a path. None if no thing can have it."""
+    number = int(text) if _WHOLE_NUMBER.fullmatch(text) else 0
+    return number if 1 <= number <= _NUMBER_MAX else None
+
+
+def numbered(names: tuple[str, ...]) -> dict[str, int]:
+    """A table of names (``engine.types`` has them by number) for those who read them."""
+    return {name: number for number, name in enumerate(names)}
 
 
 def _count_keys(value: Any, depth: int = 0) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from engine import queries
+from replication.archive import ArchiveDamaged
 from replication.protocol import Answer
 from replication.replica import Replica
 
@@ -27,6 +28,9 @@ def answer(replica: Replica, name: str, arguments: dict[str, Any]) -> Answer:
         return Answer(0, sequence, question(replica, **arguments))
     except TypeError as error:
         return Answer(0, sequence, None, f"wrong arguments for {name!r}: {error}")
+    except (ArchiveDamaged, OSError) as error:
+        # A reader's misfortune: what this replica executes does not depend on it.
+        return Answer(0, sequence, None, str(error))
 
 
 def _directory(replica: Replica) -> Any:
@@ -61,9 +65,47 @@ def _book(replica: Replica, market_id: int, depth: int) -> Any:
     return queries.book(replica.machine, market_id, min(depth, ROWS_MAX))
 
 
+def _market(replica: Replica, market_id: int) -> Any:
+    return queries.market(replica.machine, market_id)
+
+
+def _markets(replica: Replica) -> Any:
+    """What changes about each market, all as of one sequence."""
+    markets = [market for market in replica.machine.registry.markets if market is not None]
+    return [queries.market(replica.machine, market.market_id) for market in markets]
+
+
+def _withdrawals(replica: Replica, account_id: int, status: int, after_id: int, limit: int) -> Any:
+    return queries.withdrawals(replica.machine, account_id, status, after_id, min(limit, ROWS_MAX))
+
+
+def _transfers(replica: Replica, account_id: int, after_id: int, limit: int) -> Any:
+    return queries.transfers(replica.machine, account_id, after_id, min(limit, ROWS_MAX))
+
+
+def _sales(replica: Replica, after_id: int, limit: int) -> Any:
+    """A page of the sales by ascending number: all of them together may be larger than an answer."""
+    sales = [sale for sale in queries.sales(replica.machine) if sale["sale_id"] > after_id]
+    return sales[: min(limit, ROWS_MAX)]
+
+
+def _sale(replica: Replica, name: str) -> Any:
+    return queries.sale(replica.machine, name)
+
+
+def _subscriptions(replica: Replica, sale_id: int, account_id: int, after_id: int, limit: int) -> Any:
+    return queries.subscriptions(replica.machine, sale_id, account_id, after_id, min(limit, ROWS_MAX))
+
+
 def _trades(replica: Replica, market_id: int, limit: int) -> Any:
     """The newest trades, newest first, as far as the tape goes back."""
     return [trade._asdict() for trade in replica.trades(market_id, min(limit, ROWS_MAX))]
+
+
+def _events(replica: Replica, after_sequence: int, limit: int) -> Any:
+    """What happened after a command, from the archive: encoded, for whoever asks to decode."""
+    found = replica.entries_after(after_sequence, min(limit, ROWS_MAX))
+    return {"entries": [entry._asdict() for entry in found.entries], "more": found.more}
 
 
 _QUESTIONS: Final[dict[str, Callable[..., Any]]] = {
@@ -75,5 +117,13 @@ _QUESTIONS: Final[dict[str, Callable[..., Any]]] = {
     "order": _order,
     "open_orders": _open_orders,
     "book": _book,
+    "market": _market,
+    "markets": _markets,
     "trades": _trades,
+    "withdrawals": _withdrawals,
+    "transfers": _transfers,
+    "sales": _sales,
+    "sale": _sale,
+    "subscriptions": _subscriptions,
+    "events": _events,
 }

@@ -78,9 +78,14 @@ function showTrades(trades) {
   $("last-side").className = last ? last.taker_side : "";
 }
 
+function stateOf(market) {
+  if (!market.auction || !market.auction.indicative_price) return market.state;
+  return `${market.state}: ${market.auction.indicative_quantity} at ${market.auction.indicative_price}`;
+}
+
 function showRules(market) {
   const rules = [
-    ["Base", market.base], ["Quote", market.quote], ["Tick", market.tick], ["Lot", market.lot],
+    ["State", stateOf(market)], ["Base", market.base], ["Quote", market.quote], ["Tick", market.tick], ["Lot", market.lot],
     ["Minimum notional", market.min_notional], ["Maker fee", market.maker_fee], ["Taker fee", market.taker_fee],
   ];
   $("rules").replaceChildren(...rules.flatMap(([name, value]) => [element("dt", name), element("dd", value)]));
@@ -88,16 +93,16 @@ function showRules(market) {
 
 function showMarkets(listed) {
   const names = listed.map((market) => market.market);
-  if (names.join() === markets.map((market) => market.market).join()) return;
+  const areNew = names.join() !== markets.map((market) => market.market).join();
   markets = listed;
-  const select = $("market");
-  select.disabled = names.length === 0;
-  select.replaceChildren(...(names.length > 0 ? names : ["none"]).map((name) => element("option", name)));
-  if (!names.includes(chosen)) chosen = names[0] ?? "";
-  if (chosen) {
-    select.value = chosen;
-    showRules(markets[names.indexOf(chosen)]);
+  if (areNew) {
+    const select = $("market");
+    select.disabled = names.length === 0;
+    select.replaceChildren(...(names.length > 0 ? names : ["none"]).map((name) => element("option", name)));
+    if (!names.includes(chosen)) chosen = names[0] ?? "";
+    if (chosen) select.value = chosen;
   }
+  if (chosen) showRules(markets[names.indexOf(chosen)]);
 }
 
 function tell(state, text, notice) {

@@ -1,4 +1,4 @@
-"""A live gateway with a market, once per module and per way of placing orders."""
+"""A live gateway with a market, once per module, and per way of placing orders where that is what matters."""
 
 from collections.abc import Iterator
 
@@ -11,4 +11,11 @@ from tests.gateway.live_gateway import LiveGateway, Market
 def market(request: pytest.FixtureRequest) -> Iterator[Market]:
     """Placements answered by the connection itself, and by the plain route: every case must come out the same."""
     with LiveGateway(hot=request.param == "hot") as gateway:
+        yield Market(gateway)
+
+
+@pytest.fixture(scope="module")
+def exchange() -> Iterator[Market]:
+    """As a gateway runs: for what has nothing to do with the two ways of placing an order."""
+    with LiveGateway() as gateway:
         yield Market(gateway)

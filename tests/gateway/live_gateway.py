@@ -181,8 +181,23 @@ class Market:
             "taker_fee": "0.0025",
         }
         expect(201, operator("POST", "/v1/admin/markets", listing))
-        self.ana = self._trader("Ana")
-        self.bo = self._trader("Bo")
+        self.public = gateway.client(None)
+        self.ana = self.trader("Ana")
+        self.bo = self.trader("Bo")
+
+    def balance(self, trader: Client, asset: str) -> tuple[str, str]:
+        """What a trader has available and what is held."""
+        balances = expect(200, trader("GET", "/v1/accounts/me/balances")).body["balances"]
+        return next(((one["available"], one["held"]) for one in balances if one["asset"] == asset), ("0", "0"))
+
+    def trade_at(self, price: str) -> None:
+        """Bo buys a little from Ana, so that this is the last price. The book must have room for it."""
+        expect(201, self.ana("POST", "/v1/orders", limit_order("sell", "1", price)))
+        bought = expect(201, self.bo("POST", "/v1/orders", limit_order("buy", "1", price))).body
+        assert bought["fills"][0]["price"] == price, bought
+
+    def pass_time(self, seconds: float) -> None:
+        self.gateway.on_loop(lambda: self.gateway.group.pass_time(seconds))
 
     def balances(self) -> list[Any]:
         """What everybody has, the exchange included."""
@@ -191,7 +206,7 @@ class Market:
             expect(200, self.operator("GET", f"/v1/admin/accounts/{name}/balances")).body["balances"] for name in names
         ]
 
-    def _trader(self, name: str) -> Client:
+    def trader(self, name: str) -> Client:
         operator = self.operator
         expect(201, operator("POST", "/v1/admin/accounts", {"name": name}))
         key = expect(201, operator("POST", f"/v1/admin/accounts/{name}/keys", {})).body

@@ -1,8 +1,8 @@
 """A group of doors with one real engine behind them, without Raft: what a gateway needs to be tested against.
 
-The handshake, the protocol, the state machine and its queries are the product's. All doors share one machine,
-as replicas share one log; one of them leads. ``faults`` says what happens to the next SUBMIT frames: the link is lost
-before or after the commands are applied, and so on, each time with another leader afterwards.
+The handshake, the protocol, the state machine and the questions that it answers are the product's. All doors share one
+machine, as replicas share one log; one of them leads. ``faults`` says what happens to the next SUBMIT frames: the link
+is lost before or after the commands are applied, and so on, each time with another leader afterwards.
 """
 
 from __future__ import annotations
@@ -11,14 +11,18 @@ import asyncio
 import os
 import time
 from collections import deque
+from itertools import islice
 from struct import Struct
-from typing import Any, cast
+from typing import cast
 
-from engine import queries
-from engine.codec import decode_events
+from engine.codec import decode_events, encode_command
+from engine.commands import Tick
+from engine.entry import BY_TIME, Entry
 from engine.events import TradeExecuted
 from engine.machine import Machine
 from engine.snapshot import state_hash
+from engine.types import EXCHANGE_ACCOUNT, NS_PER_S
+from replication import reads
 from replication.handshake import NONCE_BYTES, Handshake, HandshakeRefused
 from replication.protocol import (
     COMMITTED,
@@ -34,6 +38,7 @@ from replication.protocol import (
     encode_message,
     encode_results,
 )
+from replication.replica import PrintedTrade, Replica
 
 CLUSTER_ID = bytes(range(16))
 CLUSTER_SECRET = bytes(range(32))
@@ -151,7 +156,7 @@ class OneReplicaGroup:
         self.faults: deque[str] = deque()
         self.frames: list[list[bytes]] = []
         self.clock_offset_ns = 0
-        self.trades: list[dict[str, Any]] = []
+        self._tapes: dict[int, list[PrintedTrade]] = {}
         self.doors = {node_id: Door(self, node_id) for node_id in node_ids}
 
     async def open(self) -> None:
@@ -200,31 +205,46 @@ class OneReplicaGroup:
             self.elect_another()
 
     def answer(self, query: Query) -> Answer:
-        if query.name == "trades":
-            found = [trade for trade in reversed(self.trades) if trade["market_id"] == query.arguments["market_id"]]
-            value: Any = found[: query.arguments["limit"]]
-        elif query.name == "state_hash":
+        if query.name == "state_hash":
             value = {"chain": self.machine.chain.hex(), "state_hash": state_hash(self.machine).hex()}
-        else:
-            value = getattr(queries, query.name)(self.machine, **query.arguments)
-        return Answer(query.correlation, self.machine.sequence, value)
+            return Answer(query.correlation, self.machine.sequence, value)
+        # This group is all that the questions need of a replica: its machine and its trades.
+        answer = reads.answer(cast(Replica, self), query.name, query.arguments)
+        assert not answer.error, (query.name, answer.error)
+        return Answer(query.correlation, answer.sequence, answer.value)
+
+    def trades(self, market_id: int, limit: int) -> list[PrintedTrade]:
+        return list(islice(reversed(self._tapes.get(market_id, [])), limit))
+
+    def move_clock(self, seconds: float) -> None:
+        """Move the log's clock on for good, by less than what a signature lives."""
+        self.clock_offset_ns += int(seconds * NS_PER_S)
+
+    def pass_time(self, seconds: float) -> None:
+        """Move the log's clock on, and let happen what is due, as a leader does when nobody asks anything."""
+        self.move_clock(seconds)
+        now_ns = time.time_ns() + self.clock_offset_ns
+        applied = self.machine.apply(now_ns, encode_command(Tick(EXCHANGE_ACCOUNT, now_ns)))
+        self._print_trades(applied.entry)
 
     def _apply(self, commands: list[tuple[int, bytes]]) -> list[Result]:
         now_ns = time.time_ns() + self.clock_offset_ns
-        entry, event_ends = self.machine.apply(now_ns, b"".join(command for _, command in commands))
-        for offset, event in decode_events(entry.events):
-            if isinstance(event, TradeExecuted):
-                trade = event._asdict() | {
-                    "sequence": entry.first_sequence + offset,
-                    "timestamp_ns": entry.timestamp_ns,
-                }
-                self.trades.append(trade)
-        results, start = [], 0
+        entry, start, event_ends = self.machine.apply(now_ns, b"".join(command for _, command in commands))
+        self._print_trades(entry)
+        results = []
         for offset, ((correlation, _), end) in enumerate(zip(commands, event_ends, strict=True)):
             sequence = entry.first_sequence + offset
             results.append(Result(correlation, COMMITTED, sequence, entry.timestamp_ns, entry.events[start:end]))
             start = end
         return results
+
+    def _print_trades(self, entry: Entry) -> None:
+        for offset, event in decode_events(entry.events):
+            if isinstance(event, TradeExecuted):
+                sequence = entry.first_sequence + (0 if offset == BY_TIME else offset)
+                printed = (event.trade_id, event.price_ticks, event.quantity_lots, event.taker_side)
+                tape = self._tapes.setdefault(event.market_id, [])
+                tape.append(PrintedTrade(*printed, sequence, entry.timestamp_ns))
 
     def _tell_status(self) -> None:
         for door in self.doors.values():

@@ -28,11 +28,11 @@ def market() -> Iterator[Market]:
 
 
 def send(
-    market: Market, key: tuple[str, str] | None, *, extra: str = "", market_name: str = "GLD-EUR"
+    market: Market, key: tuple[str, str] | None, *, extra: str = "", change: dict[str, str] | None = None
 ) -> socket.socket:
     """Send an order and do not wait for the answer."""
     assert key is not None
-    body = json.dumps(limit_order("sell", "1", "10.00") | {"market": market_name}).encode()
+    body = json.dumps(limit_order("sell", "1", "10.00") | (change or {})).encode()
     headers = signature_headers(key, "POST", "/v1/orders", body)
     lines = ["POST /v1/orders HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
     wire = market.gateway.socket()
@@ -51,13 +51,21 @@ def test_a_placement_needs_no_task(market: Market) -> None:
         assert tasks_under_way(market) == 0
 
 
+def test_a_special_order_needs_no_task_either(market: Market) -> None:
+    with (
+        send(market, market.ana.key, change={"stop_price": "11.00"}),
+        send(market, market.ana.key, change={"display": "0.5"}),
+    ):
+        assert tasks_under_way(market) == 0
+
+
 def test_a_key_not_met_before_takes_the_plain_route(market: Market) -> None:
     with send(market, market.bo.key):
         assert tasks_under_way(market) == 1
 
 
 def test_a_market_not_met_before_takes_the_plain_route(market: Market) -> None:
-    with send(market, market.ana.key, market_name="NO-SUCH"):
+    with send(market, market.ana.key, change={"market": "NO-SUCH"}):
         assert tasks_under_way(market) == 1
 
 

@@ -1,16 +1,35 @@
-"""docs/http-api.md names everything that a client can meet."""
+"""docs/http-api.md names everything that a client can meet, and its examples are what an exchange answers.
 
+Each example is sent to a real exchange, from the top of the document to its end. ``REWRITE=1`` writes the answers into
+the document.
+"""
+
+from __future__ import annotations
+
+import json
+import os
 import re
+import textwrap
+import time
 from pathlib import Path
+from typing import Any
 
 from engine import rejects
+from engine.types import NS_PER_S
 from gateway.app import build_app
 from gateway.edge import Edge
 from gateway.groups import Group
 from gateway.metrics import GatewayMetrics
+from gateway.rendering import timestamp_text
+from tests.gateway.live_gateway import Client, LiveGateway, expect
 
 ROOT = Path(__file__).parents[2]
-DOCUMENT = (ROOT / "docs" / "http-api.md").read_text()
+PATH = ROOT / "docs" / "http-api.md"
+DOCUMENT = PATH.read_text()
+
+EXAMPLE = re.compile(r"```\n(\w+): (GET|POST|PUT|PATCH|DELETE) (\S+)([^`]*?)\n\n([^`]*?)\n```")
+MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
+WIDTH = 128
 
 
 def test_every_error_code_is_in_the_document() -> None:
@@ -19,7 +38,7 @@ def test_every_error_code_is_in_the_document() -> None:
         codes |= set(
             re.findall(r'(?:BadRequest|Unauthenticated|NotFound|__init__)\(\s*"([A-Z_]+)"', source.read_text())
         )
-    assert len(codes) > 40, "the search for codes found too few"
+    assert len(codes) > 60, "the search for codes found too few"
     assert sorted(code for code in codes if f"`{code}`" not in DOCUMENT) == []
 
 
@@ -34,6 +53,83 @@ def test_every_route_is_in_the_document() -> None:
         request_timeout_ms=1_000,
     )
     edge = Edge(group=group, metrics=metrics, master_key=bytes(32), bootstrap_operator=None, receive_timeout_ms=1_000)
-    paths = {getattr(route, "path", "") for route in build_app(edge).routes} - {"/static/{name}"}
-    assert len(paths) > 15
-    assert sorted(path for path in paths if path not in DOCUMENT) == []
+    routes = {
+        f"{method} {getattr(route, 'path', '')}"
+        for route in build_app(edge).routes
+        for method in getattr(route, "methods", ())
+        if method != "HEAD"
+    } - {"GET /static/{name}"}
+    assert len(routes) > 50
+    missing = [route for route in routes if not re.search(rf"\b{re.escape(route)}(?![\w/{{])", DOCUMENT)]
+    assert sorted(missing) == []
+
+
+def test_every_example_is_what_an_exchange_answers() -> None:
+    with LiveGateway() as gateway:
+        session = Session(gateway)
+        answered = EXAMPLE.sub(session.answer, DOCUMENT)
+    assert session.count > 50, "the search for examples found too few"
+    if os.environ.get("REWRITE"):
+        PATH.write_text(answered)
+    else:
+        assert without_chance(answered) == without_chance(DOCUMENT)
+
+
+class Session:
+    """The exchange of the document, and what is sent to it."""
+
+    def __init__(self, gateway: LiveGateway) -> None:
+        self.count = 0
+        self._numbers: dict[str, int] = {}
+        self._moments: dict[str, str] = {}
+        operator = gateway.operator()
+        for name, decimals in (("BTC", 8), ("USD", 10)):
+            expect(201, operator("POST", "/v1/admin/assets", {"name": name, "decimals": decimals}))
+        listing = {"base": "BTC", "quote": "USD", "tick": "0.01", "lot": "0.00000001", "min_notional": "1"}
+        fees = {"maker_fee": "0.0010", "taker_fee": "0.0025"}
+        expect(201, operator("POST", "/v1/admin/markets", listing | fees))
+        self._clients: dict[str, Client] = {"operator": operator, "public": gateway.client(None)}
+        for trader in ("ana", "bo"):
+            expect(201, operator("POST", "/v1/admin/accounts", {"name": trader}))
+            for asset, amount in (("USD", "1000"), ("BTC", "2")):
+                deposit = {"account": trader, "asset": asset, "amount": amount, "reference": f"{trader}-{asset}"}
+                expect(201, operator("POST", "/v1/admin/deposits", deposit))
+            key = expect(201, operator("POST", f"/v1/admin/accounts/{trader}/keys", {"key_id": trader})).body
+            self._clients[trader] = gateway.client((key["key_id"], key["secret"]))
+
+    def answer(self, example: re.Match[str]) -> str:
+        """The example with what the exchange answers now. ``{withdrawal_id}`` in a path is the last one answered."""
+        who, method, path, text, _ = example.groups()
+        self.count += 1
+        body = json.loads(MOMENT.sub(self._still_to_come, text)) if text.strip() else None
+        sent_path = re.sub(r"\{(\w+)\}", lambda match: str(self._numbers[match[1]]), path)
+        response = self._clients[who](method, sent_path, body)
+        assert response.status < 500, response
+        content = re.sub(r'"secret": "[^"]*"', '"secret": "..."', json.dumps(response.body))
+        for sent, documented in self._moments.items():
+            content = content.replace(sent, documented.replace("Z", ".000000000Z"))
+        for name, number in re.findall(r'"(\w+_id)": (\d+)', content):
+            self._numbers[name] = int(number)
+        return f"```\n{who}: {method} {path}{text}\n\n{wrapped(f'{response.status} {content}')}\n```"
+
+    def _still_to_come(self, documented: re.Match[str]) -> str:
+        """A documented time would be over some day, so another one is sent in its place."""
+        hours = 1 + len(self._moments)
+        sent = timestamp_text(time.time_ns() + hours * 3_600 * NS_PER_S)
+        self._moments[sent] = documented[0]
+        return sent
+
+
+def wrapped(text: str) -> str:
+    lines = textwrap.wrap(text, WIDTH, subsequent_indent=" ", break_long_words=False, break_on_hyphens=False)
+    return "\n".join(lines)
+
+
+def without_chance(document: str) -> list[Any]:
+    """The answers, without what differs from run to run."""
+    answers: list[Any] = []
+    for example in EXAMPLE.finditer(document):
+        status, _, content = " ".join(example[5].split()).partition(" ")
+        content = MOMENT.sub("a time", content)
+        answers.append((example[1], example[3], status, json.loads(content) if content else None))
+    return answers

@@ -63,6 +63,49 @@ def test_a_deposit_is_booked_exactly_once(market: Market, fault: str) -> None:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
+def test_money_leaves_exactly_once(market: Market, fault: str) -> None:
+    before = float(market.balances()[1][1]["total"])
+    asked = {"asset": "EUR", "amount": "1", "destination": "", "reference": f"out-{FAULTS.index(fault)}"}
+    inject(market, fault)
+    number = expect(201, market.ana("POST", "/v1/withdrawals", asked)).body["withdrawal"]["withdrawal_id"]
+    for decision, status in (("approve", "approved"), ("pay", "paid")):
+        inject(market, fault)
+        decided = expect(200, market.operator("POST", f"/v1/admin/withdrawals/{number}/{decision}")).body
+        assert (decided["withdrawal"]["status"], decided["repeated"]) == (status, fault in APPLIED)
+    assert float(market.balances()[1][1]["total"]) == before - 1
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_transfer_moves_money_exactly_once(market: Market, fault: str) -> None:
+    before = float(market.balances()[2][1]["total"])
+    asked = {"to": "Bo", "asset": "EUR", "amount": "1", "pending": True, "reference": f"to-{FAULTS.index(fault)}"}
+    inject(market, fault)
+    number = expect(201, market.ana("POST", "/v1/transfers", asked)).body["transfer"]["transfer_id"]
+    inject(market, fault)
+    posted = expect(200, market.bo("POST", f"/v1/transfers/{number}/post")).body
+    assert (posted["transfer"]["status"], posted["repeated"]) == ("posted", fault in APPLIED)
+    assert float(market.balances()[2][1]["total"]) == before + 1
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_pair_is_placed_exactly_once(market: Market, fault: str) -> None:
+    inject(market, fault)
+    pair = {"market": "GLD-EUR", "side": "sell", "quantity": "1", "price": "30.00", "stop_price": "1.00"}
+    placed = expect(201, market.ana("POST", "/v1/orders/oco", pair)).body
+    assert [one["status"] for one in placed["orders"]] == ["open", "waiting"]
+    assert [one["order_id"] for one in market.ana("GET", "/v1/orders").body["orders"]] == [
+        one["order_id"] for one in placed["orders"]
+    ]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_setting_may_be_set_twice(market: Market, fault: str) -> None:
+    inject(market, fault)
+    rules = expect(200, market.operator("PUT", "/v1/admin/markets/GLD-EUR/rules", {"stops_max": 9})).body["rules"]
+    assert rules == market.public("GET", "/v1/markets/GLD-EUR").body["rules"]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
 def test_creations_survive(market: Market, fault: str) -> None:
     number = FAULTS.index(fault)
     inject(market, fault)

@@ -3,7 +3,7 @@
 import pytest
 
 from engine import rejects
-from engine.events import CommandRejected, Event, OrdersCancelled, RequestRepeated
+from engine.events import CommandRejected, Event, IndicativePriceChanged, OrdersCancelled, RequestRepeated
 from gateway.errors import ApiError, OutcomeUnknown, Refused
 from gateway.outcomes import Outcome, Receipt, receipt_of
 
@@ -42,7 +42,14 @@ def test_a_repeated_refusal_has_the_first_receipt() -> None:
     assert (error.code, error.sequence, error.repeated) == ("NO_FUNDS", 4, True)
 
 
-def test_an_expired_signature_tells_nothing_of_an_earlier_copy() -> None:
-    expired = CommandRejected(rejects.REQUEST_EXPIRED, 0)
-    assert isinstance(refusal(outcome(expired, resent=True)), OutcomeUnknown)
-    assert refusal(outcome(expired)).code == "REQUEST_EXPIRED"
+@pytest.mark.parametrize("reason", [rejects.REQUEST_EXPIRED, rejects.RATE_LIMIT])
+def test_a_refusal_that_is_not_remembered_tells_nothing_of_another_copy(reason: int) -> None:
+    refused = CommandRejected(reason, 0)
+    assert isinstance(refusal(outcome(refused, resent=True)), OutcomeUnknown)
+    assert refusal(outcome(refused)).code == rejects.reason_code(reason)
+
+
+def test_what_is_told_is_found_wherever_it_stands() -> None:
+    told = outcome(OrdersCancelled(1, 0, 2), OrdersCancelled(1, 0, 3), IndicativePriceChanged(1, 0, 0, 0))
+    assert told.told(OrdersCancelled) == OrdersCancelled(1, 0, 3)
+    assert told.told(CommandRejected) is None

@@ -227,3 +227,66 @@ def test_a_count_in_a_query_is_a_whole_number_in_its_range(text: str) -> None:
 def test_a_count_in_a_query_has_a_default() -> None:
     assert parsing.query_count({}, "depth", default=20, maximum=1_000) == 20
     assert parsing.query_count({"depth": "1000"}, "depth", default=20, maximum=1_000) == 1_000
+
+
+@pytest.mark.parametrize(
+    ("text", "ppm"), [("0", 0), ("0.10", 100_000), ("0.000001", 1), ("1000", 1_000_000_000), ("-0", 0)]
+)
+def test_a_fraction_is_read_in_parts_per_million(text: str, ppm: int) -> None:
+    assert parsing.read_ppm({"band": text}, "band", minimum_ppm=0, maximum_ppm=1_000_000_000) == ppm
+    assert parsing.read_ppm({}, "band", minimum_ppm=0, maximum_ppm=0) == 0
+
+
+@pytest.mark.parametrize("text", ["0.0000001", "-0.000001", "1000.000001", "1e400", "x", 1, None])
+def test_a_fraction_that_is_too_fine_or_out_of_range_is_refused(text: object) -> None:
+    with pytest.raises(BadRequest) as caught:
+        parsing.read_ppm({"band": text}, "band", minimum_ppm=0, maximum_ppm=1_000_000_000)
+    assert caught.value.code == ("DECIMAL_AS_STRING" if text == 1 else "BAD_DECIMAL")
+
+
+def test_an_integer_may_have_a_default_but_not_be_null() -> None:
+    assert parsing.read_integer({}, "call_ms", minimum=0, maximum=9, default=0) == 0
+    with pytest.raises(BadRequest):
+        parsing.read_integer({"call_ms": None}, "call_ms", minimum=0, maximum=9, default=0)
+
+
+@pytest.mark.parametrize("value", [None, {}, "all", [1], [{}, []], [{}] * 4])
+def test_a_list_of_objects_has_objects_and_an_end(value: object) -> None:
+    with pytest.raises(BadRequest) as caught:
+        parsing.read_objects({"steps": value}, "steps", maximum=3)
+    assert caught.value.code == "BAD_FIELD"
+
+
+def test_a_list_of_objects_may_be_empty() -> None:
+    assert parsing.read_objects({"steps": []}, "steps", maximum=3) == []
+    assert parsing.read_objects({"steps": [{}] * 3}, "steps", maximum=3) == [{}] * 3
+
+
+def test_a_page_is_everything_from_the_beginning_by_default() -> None:
+    assert parsing.query_page({}) == parsing.Page(after=0, limit=1_000)
+    assert parsing.query_page({"after": "9", "limit": "1"}) == parsing.Page(after=9, limit=1)
+
+
+@pytest.mark.parametrize("parameters", [{"limit": "0"}, {"limit": "1001"}, {"after": "0"}, {"after": "-1"}])
+def test_a_page_has_limits(parameters: dict[str, str]) -> None:
+    with pytest.raises(BadRequest) as caught:
+        parsing.query_page(parameters)
+    assert caught.value.code == "BAD_QUERY"
+
+
+def test_a_choice_in_a_query_has_a_default_and_no_other_names() -> None:
+    assert parsing.query_choice({}, "side", {"buy": 0}, 2) == 2
+    assert parsing.query_choice({"side": "buy"}, "side", {"buy": 0}, 2) == 0
+    with pytest.raises(BadRequest) as caught:
+        parsing.query_choice({"side": "both"}, "side", {"buy": 0}, 2)
+    assert caught.value.code == "BAD_QUERY"
+
+
+@pytest.mark.parametrize(("text", "number"), [("1", 1), ("9" * 19, 10**19 - 1)])
+def test_a_number_in_a_path(text: str, number: int) -> None:
+    assert parsing.number_of(text) == number
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "01", "1.0", "abc", "\uff11", "9" * 20, "1\n"])
+def test_what_no_thing_can_have_as_its_number(text: str) -> None:
+    assert parsing.number_of(text) is None
