@@ -104,13 +104,14 @@ class Order:
 
 
 class Level:
-    """The orders at one price, oldest first. ``shown_lots`` is the sum of what they show."""
+    """The orders at one price, oldest first: ``open_lots`` is what is open of them, ``shown_lots`` what they show."""
 
-    __slots__ = ("key", "newest", "oldest", "order_count", "price_ticks", "shown_lots")
+    __slots__ = ("key", "newest", "oldest", "open_lots", "order_count", "price_ticks", "shown_lots")
 
     def __init__(self, key: int, price_ticks: int) -> None:
         self.key = key
         self.price_ticks = price_ticks
+        self.open_lots = 0
         self.shown_lots = 0
         self.order_count = 0
         self.oldest: Order | None = None
@@ -153,6 +154,7 @@ class BookSide:
         else:
             level.newest.newer = order
         level.newest = order
+        level.open_lots += order.open_lots
         level.shown_lots += order.shown_lots
         level.order_count += 1
 
@@ -169,6 +171,7 @@ class BookSide:
         else:
             order.newer.older = order.older
         order.level = order.older = order.newer = None
+        level.open_lots -= order.open_lots
         level.shown_lots -= order.shown_lots
         level.order_count -= 1
         if level.order_count == 0:
@@ -184,6 +187,7 @@ class BookSide:
         order.open_lots -= lots
         if order.display_lots:
             order.visible_lots -= lots
+        order.level.open_lots -= lots
         order.level.shown_lots -= lots
 
     def shrink(self, order: Order, lots: int) -> None:
@@ -193,6 +197,7 @@ class BookSide:
         order.open_lots -= lots
         if order.display_lots:
             order.visible_lots = min(order.visible_lots, order.open_lots)
+        order.level.open_lots -= lots
         order.level.shown_lots -= shown_lots - order.shown_lots
 
     def levels_from_best(self, count: int) -> list[Level]:

@@ -150,6 +150,7 @@ def _assert_side_sound(side: BookSide) -> None:
         queue = level.orders()
         assert queue and side.key_of(level.price_ticks) == key == level.key, ("an empty or misplaced level", key)
         assert level.order_count == len(queue) and level.shown_lots == sum(order.shown_lots for order in queue), key
+        assert level.open_lots == sum(order.open_lots for order in queue), key
         assert all(_comes_before(first, second) for first, second in pairwise(queue)), (
             "the queue is not in time order",
             key,

@@ -8,12 +8,12 @@ Hidden quantity takes part.
 from __future__ import annotations
 
 from engine.auction import uncross_price
-from engine.book import BookSide, Order
+from engine.book import BookSide, Level, Order
 from engine.events import AuctionUncrossed, Emit, IndicativePriceChanged
 from engine.market import Market
 from engine.matching import trade
 from engine.session import NOTHING, Indicative
-from engine.types import LIMIT, MARKET
+from engine.types import MARKET
 
 
 def indicative_price(market: Market) -> Indicative:
@@ -21,10 +21,10 @@ def indicative_price(market: Market) -> Indicative:
     best_bid, best_ask = market.book.bids.best(), market.book.asks.best()
     if best_bid is None or best_ask is None or best_bid.price_ticks < best_ask.price_ticks:
         return NOTHING
-    bids = _crossing_orders(market.book.bids, -best_ask.price_ticks)
-    asks = _crossing_orders(market.book.asks, best_bid.price_ticks)
-    candidates = sorted({order.price_ticks for order in (*bids, *asks) if order.order_type == LIMIT})
-    return uncross_price(_levels(bids), _levels(asks), market.session.last_price_ticks, candidates)
+    bids = _levels_to(market.book.bids, best_ask.price_ticks)
+    asks = _levels_to(market.book.asks, best_bid.price_ticks)
+    candidates = sorted({level.price_ticks for level in (*bids, *asks) if _has_a_limit(level)})
+    return uncross_price(_volumes(bids), _volumes(asks), market.session.last_price_ticks, candidates)
 
 
 def publish_indicative(market: Market, emit: Emit) -> None:
@@ -43,15 +43,17 @@ def uncross(market: Market, emit: Emit) -> None:
     if not found.quantity_lots:
         return
     emit(AuctionUncrossed(market.spec.market_id, *found))
-    bids = _willing(_crossing_orders(market.book.bids, -found.price_ticks))
-    asks = _willing(_crossing_orders(market.book.asks, found.price_ticks))
+    bids = _willing(_levels_to(market.book.bids, found.price_ticks))
+    asks = _willing(_levels_to(market.book.asks, found.price_ticks))
+    # An iceberg that shows its next slice gets another priority, but did not come later for that.
+    arrivals = {order.order_id: order.priority for order in (*bids, *asks)}
     to_trade_lots = found.quantity_lots
     bid_position = ask_position = 0
     while to_trade_lots:
         bid, ask = bids[bid_position], asks[ask_position]
         lots = min(bid.open_lots, ask.open_lots, to_trade_lots)
         to_trade_lots -= lots
-        maker, taker = (bid, ask) if bid.priority < ask.priority else (ask, bid)
+        maker, taker = (bid, ask) if arrivals[bid.order_id] < arrivals[ask.order_id] else (ask, bid)
         trade(market, maker, taker, found.price_ticks, lots, emit)
         bid_position += not bid.open_lots
         ask_position += not ask.open_lots
@@ -67,28 +69,29 @@ def _resting(side: BookSide) -> list[Order]:
     return [order for key in reversed(side.keys) for order in side.levels[key].orders()]
 
 
-def _crossing_orders(side: BookSide, opposite_key: int) -> list[Order]:
-    """The orders of one side that could trade at an opposite price, best first, each level in time order."""
-    least_key = -opposite_key
-    orders: list[Order] = []
+def _levels_to(side: BookSide, price_ticks: int) -> list[Level]:
+    """The levels of one side that could trade at a price, best first."""
+    least_key, levels = side.key_of(price_ticks), []
     for key in reversed(side.keys):
         if key < least_key:
             break
-        orders += side.levels[key].orders()
-    return orders
-
-
-def _willing(orders: list[Order]) -> list[Order]:
-    """In the order in which they are served: market orders first, then as they stand in the book."""
-    return sorted(orders, key=lambda order: order.order_type != MARKET)
-
-
-def _levels(orders: list[Order]) -> list[tuple[int, int]]:
-    """(price_ticks, quantity_lots) of orders that are sorted by price."""
-    levels: list[tuple[int, int]] = []
-    for order in orders:
-        if levels and levels[-1][0] == order.price_ticks:
-            levels[-1] = (order.price_ticks, levels[-1][1] + order.open_lots)
-        else:
-            levels.append((order.price_ticks, order.open_lots))
+        levels.append(side.levels[key])
     return levels
+
+
+def _volumes(levels: list[Level]) -> list[tuple[int, int]]:
+    return [(level.price_ticks, level.open_lots) for level in levels]
+
+
+def _has_a_limit(level: Level) -> bool:
+    """The price of a level that holds market orders only is nobody's."""
+    order = level.oldest
+    while order is not None and order.order_type == MARKET:
+        order = order.newer
+    return order is not None
+
+
+def _willing(levels: list[Level]) -> list[Order]:
+    """In the order in which they are served: market orders first, then as they stand in the book."""
+    orders = [order for level in levels for order in level.orders()]
+    return sorted(orders, key=lambda order: order.order_type != MARKET)
