@@ -33,6 +33,7 @@ from engine.types import (
     LIMIT,
     MARKET_BUDGET,
     OPEN,
+    SELL,
 )
 
 
@@ -50,10 +51,10 @@ def would_trade(market: Market, order: Order) -> bool:
 def fillable(market: Market, order: Order) -> Fillable:
     """What the order would execute now, by quantity, own orders excluded. Changes nothing."""
     opposite = market.book.opposite(order.side)
-    limit_key = _limit_key(market, order)
+    limit_key, best_key = _keys_allowed(market, order)
     wanted_lots, executed_lots, notional_units = order.open_lots, 0, 0
     for key in reversed(opposite.keys):
-        if key < limit_key or not wanted_lots:
+        if not limit_key <= key <= best_key or not wanted_lots:
             break
         level = opposite.levels[key]
         lots, prevented_lots, stopped = _fillable_at(level, order, wanted_lots)
@@ -78,9 +79,9 @@ def match(market: Market, taker: Order, emit: Emit) -> bool:
     nothing left to trade with. Answers whether it was the price band that stopped it.
     """
     opposite = market.book.opposite(taker.side)
-    limit_key = _limit_key(market, taker)
+    limit_key, best_key = _keys_allowed(market, taker)
     by_budget = taker.order_type == MARKET_BUDGET
-    while opposite.keys and opposite.keys[-1] >= limit_key:
+    while opposite.keys and limit_key <= opposite.keys[-1] <= best_key:
         level = opposite.levels[opposite.keys[-1]]
         if by_budget:
             _size_by_budget(market, taker, level.price_ticks)
@@ -102,7 +103,9 @@ def match(market: Market, taker: Order, emit: Emit) -> bool:
         if taker.self_trade != CANCEL_OLDEST:
             _prevent(market, taker, emit)
             return False
-    at_band = bool(opposite.keys) and _own_limit_key(taker) <= opposite.keys[-1] < limit_key
+    at_band = False
+    if opposite.keys and opposite.keys[-1] >= _own_limit_key(taker):
+        at_band = not limit_key <= opposite.keys[-1] <= best_key
     if by_budget:
         if at_band:
             # Beyond the band, but perhaps the rest of the budget would not pay a lot there anyway.
@@ -178,13 +181,18 @@ def _own_limit_key(order: Order) -> int:
     return -order.price_ticks if order.side == BUY else order.price_ticks
 
 
-def _limit_key(market: Market, order: Order) -> int:
-    """The same, and not beyond the price band."""
-    own_key = _own_limit_key(order)
-    edge_ticks = market.session.band_edge_ticks(order.side)
-    if not edge_ticks:
-        return own_key
-    return max(own_key, -edge_ticks if order.side == BUY else edge_ticks)
+def _keys_allowed(market: Market, order: Order) -> tuple[int, int]:
+    """The least and the greatest key of an opposite level that the order may trade at, band included.
+
+    Nothing trades outside the band, not even at a price that is better for who takes.
+    """
+    own_key, session = _own_limit_key(order), market.session
+    if not session.rules.band_ppm or not session.reference_ticks:
+        return own_key, AMOUNT_MAX
+    highest_ticks, lowest_ticks = session.band_edge_ticks(BUY), session.band_edge_ticks(SELL)
+    if order.side == BUY:
+        return max(own_key, -highest_ticks), -lowest_ticks
+    return max(own_key, lowest_ticks), highest_ticks
 
 
 def _fillable_at(level: Level, order: Order, wanted_lots: int) -> tuple[int, int, bool]:

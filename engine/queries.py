@@ -14,8 +14,7 @@ from engine.events import SaleSettled
 from engine.machine import Machine
 from engine.order_reports import conditions, report
 from engine.sale_state import sale_changed, sale_subscribed
-from engine.sessions import state_changed
-from engine.types import BY_OPERATOR, OPEN_ORDERS_PER_ACCOUNT_MAX, AssetSpec, MarketSpec
+from engine.types import OPEN_ORDERS_PER_ACCOUNT_MAX, AssetSpec, MarketSpec
 
 Fields = dict[str, Any]
 
@@ -92,7 +91,7 @@ def market(machine: Machine, market_id: int) -> Fields | None:
         "last_price_ticks": session.last_price_ticks,
         "indicative": list(session.indicative),
         "auction_phase": session.phase,
-        "ends_at_ns": state_changed(found, BY_OPERATOR).ends_at_ns,
+        "ends_at_ns": session.announced_end_ns,
         "rules": session.rules._asdict(),
         "tiers": [list(tier) for tier in session.tiers],
         "schedule": [list(step) for step in session.schedule],

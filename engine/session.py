@@ -45,10 +45,12 @@ NOTHING: Final = Indicative(0, 0, 0)
 class Session:
     """One market's. ``last_price_ticks`` is 0 until there is one; ``phase_ends_ns`` 0 if no time ends it.
 
+    ``announced_end_ns`` is when the fixed part of an auction is over: nobody is told when a random end comes.
     ``reference_ticks`` is what the band is measured from: the last price before the command under way.
     """
 
     __slots__ = (
+        "announced_end_ns",
         "indicative",
         "last_price_ticks",
         "next_step_ns",
@@ -68,18 +70,29 @@ class Session:
         self.reference_ticks = 0
         self.phase = CALL
         self.phase_ends_ns = 0
+        self.announced_end_ns = 0
         self.indicative = NOTHING
         self.tiers: Sequence[FeeTier] = ()
         self.schedule: Sequence[ScheduleStep] = ()
         self.next_step_ns = 0
 
     def band_edge_ticks(self, side: int) -> int:
-        """The worst price at which a taker of this side may trade; 0 if there is no band (rulebook B5, G7)."""
+        """The worst price for this side at which anything may trade; 0 if there is no band (rulebook B5, G7)."""
         if not self.rules.band_ppm or not self.reference_ticks:
             return 0
         distance_ticks = self.reference_ticks * self.rules.band_ppm // FEE_SCALE
         edge_ticks = self.reference_ticks + (distance_ticks if side == BUY else -distance_ticks)
         return max(edge_ticks, 1)
+
+    def lets_rest(self, side: int, price_ticks: int) -> bool:
+        """May a limit order of this price stay in the book of a market that trades?
+
+        A bid above the band, or an ask below it, could only trade outside of it, and would block whoever comes.
+        """
+        edge_ticks = self.band_edge_ticks(side)
+        if not edge_ticks:
+            return True
+        return price_ticks <= edge_ticks if side == BUY else price_ticks >= edge_ticks
 
     def refuses_cancels(self) -> bool:
         """Is this the part of an auction in which an order can no longer be taken back? (rulebook G6)"""

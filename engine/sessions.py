@@ -45,6 +45,8 @@ from engine.types import (
 )
 from engine.uncross import resting_market_orders, uncross
 
+Elected = tuple[Order, int]  # and the price of the trade that elected it
+
 
 class Sessions:
     """Moves markets from state to state. ``chain`` is the log's before the entry under way: the chance in it."""
@@ -62,20 +64,20 @@ class Sessions:
 
     def run_elected(self, market: Market, emit: Emit) -> None:
         """Run the stops that the trades since the last call elected, and those that these elect, until none is left."""
-        elected: deque[Order] = deque()
+        elected: deque[Elected] = deque()
         while True:
             elected += _take_elected(market)
             if not elected:
                 return
             if market.session.state != TRADING:
-                for order in elected:
+                for order, _ in elected:
                     if order.status == WAITING:
                         market.stops.add(order)
                 return
-            order = elected.popleft()
+            order, price_ticks = elected.popleft()
             # It may be cancelled by now, together with its other leg.
             if order.status == WAITING:
-                self._elect(market, order, emit)
+                self._elect(market, order, price_ticks, emit)
 
     def change_state(self, market: Market, state: int, cause: int, timestamp_ns: int, emit: Emit) -> None:
         """Go to another state, with all that leaving the old one and entering the new one brings about."""
@@ -83,7 +85,7 @@ class Sessions:
         was = session.state
         market.begin(timestamp_ns)
         session.state = state
-        session.phase, session.phase_ends_ns = CALL, 0
+        session.phase, session.phase_ends_ns, session.announced_end_ns = CALL, 0, 0
         self.auctions.pop(market_id, None)
         if state == AUCTION:
             self.auctions[market_id] = market
@@ -91,6 +93,7 @@ class Sessions:
             rules = session.rules
             if rules.call_ms or rules.no_cancel_ms or rules.random_end_ms_max:
                 session.phase_ends_ns = timestamp_ns + rules.call_ms * NS_PER_MS
+                session.announced_end_ns = session.phase_ends_ns + rules.no_cancel_ms * NS_PER_MS
                 self._timers.schedule(session.phase_ends_ns, AUCTION_PHASE, market_id)
         emit(state_changed(market, cause))
         if state in (TRADING, POST_ONLY) or (was == AUCTION and state == CLOSED):
@@ -98,6 +101,7 @@ class Sessions:
             market.begin(timestamp_ns)
         if was == AUCTION and state != AUCTION:
             session.indicative = NOTHING
+        if was == AUCTION and state not in (AUCTION, DELISTED):
             for order in resting_market_orders(market):
                 market.cancel(order, CLOSED_NO_LIQUIDITY, emit)
         if state == CLOSED:
@@ -157,18 +161,20 @@ class Sessions:
             can_rest = order.order_type == LIMIT and order.time_in_force not in (IOC, FOK)
             if at_band and not (interrupts and can_rest):
                 market.cancel(order, CLOSED_PRICE_BAND, emit)
-            elif can_rest:
+            elif can_rest and (interrupts or market.session.lets_rest(order.side, order.price_ticks)):
                 market.rest(order)
+            elif can_rest:
+                market.cancel(order, CLOSED_PRICE_BAND, emit)
             else:
                 market.cancel(order, CLOSED_IOC_REST if order.order_type == LIMIT else CLOSED_NO_LIQUIDITY, emit)
         if interrupts:
             self.change_state(market, AUCTION, BY_PRICE_BAND, market.timestamp_ns, emit)
 
-    def _elect(self, market: Market, order: Order, emit: Emit) -> None:
+    def _elect(self, market: Market, order: Order, price_ticks: int, emit: Emit) -> None:
         """A stop becomes an order like any other, and is executed."""
         market.wait_no_more(order)
         order.status = OPEN
-        emit(OrderTriggered(order.order_id, order.account_id, order.market_id, market.session.last_price_ticks))
+        emit(OrderTriggered(order.order_id, order.account_id, order.market_id, price_ticks))
         market.close_other_leg(order, emit)
         if order.order_type == LIMIT:
             needed_units = market.held_for(order)
@@ -191,11 +197,8 @@ class Sessions:
 
 def state_changed(market: Market, cause: int) -> MarketStateChanged:
     """The market's state as it stands."""
-    session, rules = market.session, market.session.rules
-    ends_at_ns = 0
-    if session.state == AUCTION and session.phase_ends_ns:
-        ends_at_ns = session.phase_ends_ns + (rules.no_cancel_ms * NS_PER_MS if session.phase == CALL else 0)
-    return MarketStateChanged(market.spec.market_id, session.state, cause, ends_at_ns)
+    session = market.session
+    return MarketStateChanged(market.spec.market_id, session.state, cause, session.announced_end_ns)
 
 
 def orders_in(market: Market) -> list[Order]:
@@ -207,7 +210,7 @@ def orders_in(market: Market) -> list[Order]:
     return sorted(orders, key=lambda order: order.order_id)
 
 
-def _take_elected(market: Market) -> list[Order]:
+def _take_elected(market: Market) -> list[Elected]:
     """What the trades since the last call elect, in the order in which it runs; trailing stops follow them.
 
     The prices of one sweep only rise or only fall, so its first and its last price say all: the first elects, then
@@ -215,12 +218,12 @@ def _take_elected(market: Market) -> list[Order]:
     """
     first_ticks, last_ticks = market.first_trade_ticks, market.last_trade_ticks
     market.first_trade_ticks = market.last_trade_ticks = 0
-    elected: list[Order] = []
+    elected: list[Elected] = []
     if not first_ticks or not len(market.stops):
         return elected
     for price_ticks in (first_ticks, last_ticks):
         if market.session.state == TRADING:
-            elected += market.stops.elect(price_ticks)
+            elected += [(order, price_ticks) for order in market.stops.elect(price_ticks)]
         for order in market.stops.trail(price_ticks):
             market.adjust_hold(order, market.held_for(order))
     return elected

@@ -54,7 +54,7 @@ _DEPOSIT: Final = Struct("<QQIq")
 _BALANCE: Final = Struct("<QIqq")
 _SUPPLY: Final = Struct("<Iq")
 _ORDER: Final = Struct("<QQI7B12qQB6qQ")
-_SESSION: Final = Struct("<BqBqqqqqIBIIIBII")  # then the packed schedule and fee tiers
+_SESSION: Final = Struct("<BqBqqqqqqIBIIIBII")  # then the packed schedule and fee tiers
 _STANDING: Final = Struct("<QBIIIIQIq")
 _RECEIPT: Final = Struct("<QQHQq")
 
@@ -237,6 +237,7 @@ def _session_row(session: Session) -> tuple[tuple[int, ...], tuple[bytes, ...]]:
         session.last_price_ticks,
         session.phase,
         session.phase_ends_ns,
+        session.announced_end_ns,
         session.next_step_ns,
         *session.indicative,
         *session.rules,
@@ -247,9 +248,10 @@ def _session_row(session: Session) -> tuple[tuple[int, ...], tuple[bytes, ...]]:
 def _restore_session(machine: Machine, market_id: int, row: tuple[int, ...], schedule: bytes, tiers: bytes) -> None:
     market = machine.trading.markets[market_id]
     session = market.session
-    session.state, session.last_price_ticks, session.phase, session.phase_ends_ns, session.next_step_ns = row[:5]
-    session.indicative = Indicative(*row[5:8])
-    session.rules = MarketRules(*row[8:])
+    session.state, session.last_price_ticks, session.phase = row[:3]
+    session.phase_ends_ns, session.announced_end_ns, session.next_step_ns = row[3:6]
+    session.indicative = Indicative(*row[6:9])
+    session.rules = MarketRules(*row[9:])
     session.schedule = unpack_schedule(schedule) or ()
     session.tiers = unpack_tiers(tiers) or ()
     machine.timers.schedule(session.phase_ends_ns, AUCTION_PHASE, market_id)

@@ -54,6 +54,8 @@ from engine.types import (
     STOP,
     STOPS_PER_MARKET_MAX,
     TRADING,
+    TRAIL_BY_PPM,
+    TRAIL_BY_PRICE,
     TRAILING_STOPS_PER_MARKET_MAX,
     WAITING,
     MarketSpec,
@@ -110,10 +112,12 @@ class Trading:
         order, reason = read_order(command, market.spec, sequence, timestamp_ns)
         if not reason and order.order_type == MARKET and order.status == OPEN and market.session.state in COLLECTS:
             reason = _price_for_auction(order, market)
+        if not reason and order.trigger in (TRAIL_BY_PRICE, TRAIL_BY_PPM):
+            reason = _start_trailing(order, market)
         if not reason:
             reason = self._check_limits(market, order)
-        if not reason and order.status == WAITING:
-            reason = self._check_trigger(market, order)
+        if not reason and order.status == WAITING and would_trigger(order, market.session.last_price_ticks):
+            reason = rejects.STOP_WOULD_TRIGGER
         if not reason and order.status == OPEN:
             reason = _check_matching(market, order)
         if reason:
@@ -148,8 +152,10 @@ class Trading:
         limit_leg, stop_leg, reason = read_pair(command, market.spec, (sequence, sequence + SECOND_LEG), timestamp_ns)
         if not reason:
             reason = self._check_limits(market, limit_leg) or self._check_limits(market, stop_leg, also=1)
+        if not reason and would_trigger(stop_leg, market.session.last_price_ticks):
+            reason = rejects.STOP_WOULD_TRIGGER
         if not reason:
-            reason = self._check_trigger(market, stop_leg) or _check_matching(market, limit_leg)
+            reason = _check_matching(market, limit_leg)
         if reason:
             return reason
         limit_units, stop_units = market.held_for(limit_leg), market.need_once_elected(stop_leg)
@@ -328,19 +334,6 @@ class Trading:
             return rejects.TOO_MANY
         return rejects.ACCEPTED
 
-    def _check_trigger(self, market: Market, order: Order) -> int:
-        """A stop must not be elected by the last price already (rulebook F3); a trailing one starts from it."""
-        last_price_ticks = market.session.last_price_ticks
-        if order.trigger != STOP:
-            if not last_price_ticks:
-                return rejects.NO_LAST_PRICE
-            order.stop_ticks = trailing_stop_ticks(order, last_price_ticks)
-            if not 0 < order.stop_ticks <= AMOUNT_MAX:
-                return rejects.PRICE
-            if check_notional(order, market.spec) == rejects.NOTIONAL_TOO_LARGE:
-                return rejects.NOTIONAL_TOO_LARGE
-        return rejects.STOP_WOULD_TRIGGER if would_trigger(order, last_price_ticks) else rejects.ACCEPTED
-
 
 def _tell_accepted(order: Order, emit: Emit) -> None:
     emit(accepted(order))
@@ -374,6 +367,17 @@ def _price_for_auction(order: Order, market: Market) -> int:
     if order.quantity_lots > NOTIONAL_MAX // (order.price_ticks * market.spec.notional_units):
         return rejects.NOTIONAL_TOO_LARGE
     return rejects.ACCEPTED
+
+
+def _start_trailing(order: Order, market: Market) -> int:
+    """A trailing stop starts from the last price."""
+    last_price_ticks = market.session.last_price_ticks
+    if not last_price_ticks:
+        return rejects.NO_LAST_PRICE
+    order.stop_ticks = trailing_stop_ticks(order, last_price_ticks)
+    if not 0 < order.stop_ticks <= AMOUNT_MAX:
+        return rejects.PRICE
+    return check_notional(order, market.spec)
 
 
 def _check_matching(market: Market, order: Order) -> int:
