@@ -60,8 +60,10 @@ class MarketAdmin:
         rules = rules_of(command)
         if not rules_allowed(rules):
             return rejects.MARKET_RULES
+        market.begin(timestamp_ns)
         market.session.rules = rules
         emit(_rules_set(market))
+        self._sessions.clear_beyond_band(market, emit)
         return rejects.ACCEPTED
 
     def set_state(self, command: SetMarketState, timestamp_ns: int, emit: Emit) -> int:

@@ -11,7 +11,9 @@ from engine import rejects
 from engine.amounts import NOT_A_MULTIPLE, SCALE_ABSENT, to_multiples, to_units
 from engine.book import Order
 from engine.commands import PlaceOco, PlaceOrder, PlaceSpecialOrder
+from engine.stops import trailing_stop_ticks
 from engine.types import (
+    AMOUNT_MAX,
     BUY,
     DAY,
     DECREMENT,
@@ -61,9 +63,12 @@ def oco_well_formed(command: PlaceOco) -> bool:
 
 
 def read_order(
-    command: PlaceOrder | PlaceSpecialOrder, market: MarketSpec, sequence: int, timestamp_ns: int
+    command: PlaceOrder | PlaceSpecialOrder, market: MarketSpec, sequence: int, timestamp_ns: int, last_price_ticks: int
 ) -> tuple[Order, int]:
-    """The order that a well-formed command asks for, and ACCEPTED or the reason why the market cannot have it."""
+    """The order that a well-formed command asks for, and ACCEPTED or the reason why the market cannot have it.
+
+    A trailing stop starts from the last price; where there is none (0) it has no stop price yet.
+    """
     order = Order(sequence, command.account_id, market.market_id, command.side, command.client_order_id)
     order.order_type = command.order_type
     order.time_in_force = command.time_in_force
@@ -76,8 +81,8 @@ def read_order(
         reason = _set_expiry(order, special.expires_at_ns)
     if not reason and order.order_type == LIMIT:
         reason = set_price(order, market, command.price_mantissa, command.price_scale)
-    if not reason and special is not None and special.trigger:
-        reason = _set_trigger(order, market, special)
+    if special is not None and special.trigger and reason in (rejects.ACCEPTED, rejects.TICK):
+        reason = _first_of(reason, _set_trigger(order, market, special, last_price_ticks))
     if not reason:
         reason = set_quantity(order, market, command.quantity_mantissa, command.quantity_scale)
     if not reason and special is not None and special.display_scale != SCALE_ABSENT:
@@ -98,13 +103,15 @@ def read_pair(
         leg.self_trade = command.self_trade
         leg.accepted_at_ns = timestamp_ns
     stop_leg.trigger, stop_leg.status = STOP, WAITING
-    reason = set_price(limit_leg, market, command.price_mantissa, command.price_scale)
-    if not reason:
-        reason = _set_stop(stop_leg, market, command.stop_mantissa, command.stop_scale)
-    if not reason and command.stop_limit_scale == SCALE_ABSENT:
+    reasons = [
+        set_price(limit_leg, market, command.price_mantissa, command.price_scale),
+        _set_stop(stop_leg, market, command.stop_mantissa, command.stop_scale),
+    ]
+    if command.stop_limit_scale == SCALE_ABSENT:
         stop_leg.order_type, stop_leg.time_in_force = MARKET, IOC
-    elif not reason:
-        reason = set_price(stop_leg, market, command.stop_limit_mantissa, command.stop_limit_scale)
+    else:
+        reasons.append(set_price(stop_leg, market, command.stop_limit_mantissa, command.stop_limit_scale))
+    reason = _first_of(*reasons)
     for leg in (limit_leg, stop_leg):
         if not reason:
             reason = set_quantity(leg, market, command.quantity_mantissa, command.quantity_scale)
@@ -186,18 +193,29 @@ def _set_expiry(order: Order, expires_at_ns: int) -> int:
     return rejects.ACCEPTED
 
 
-def _set_trigger(order: Order, market: MarketSpec, command: PlaceSpecialOrder) -> int:
+def _set_trigger(order: Order, market: MarketSpec, command: PlaceSpecialOrder, last_price_ticks: int) -> int:
     order.status, order.trigger = WAITING, command.trigger
     if command.trigger == STOP:
         return _set_stop(order, market, command.stop_mantissa, command.stop_scale)
     if command.trigger == TRAIL_BY_PPM:
         order.trail_ppm = to_units(command.trail_mantissa, command.trail_scale, _PERCENT_DECIMALS)
-        return rejects.ACCEPTED if 0 < order.trail_ppm < FEE_SCALE else rejects.PRICE
-    trail_ticks = to_multiples(command.trail_mantissa, command.trail_scale, market.quote_decimals, market.tick_units)
-    if trail_ticks <= 0:
-        return rejects.TICK if trail_ticks == NOT_A_MULTIPLE else rejects.PRICE
-    order.trail_ticks = trail_ticks
+        if not 0 < order.trail_ppm < FEE_SCALE:
+            return rejects.PRICE
+    else:
+        trail = command.trail_mantissa, command.trail_scale
+        order.trail_ticks = to_multiples(*trail, market.quote_decimals, market.tick_units)
+        if order.trail_ticks <= 0:
+            return rejects.TICK if order.trail_ticks == NOT_A_MULTIPLE else rejects.PRICE
+    if last_price_ticks:
+        order.stop_ticks = trailing_stop_ticks(order, last_price_ticks)
+        if not 0 < order.stop_ticks <= AMOUNT_MAX:
+            return rejects.PRICE
     return rejects.ACCEPTED
+
+
+def _first_of(*reasons: int) -> int:
+    """Of what is wrong with several prices, that which comes first in the order of precedence."""
+    return next((reason for reason in (rejects.PRICE, rejects.TICK) if reason in reasons), max(reasons))
 
 
 def _set_stop(order: Order, market: MarketSpec, mantissa: int, scale: int) -> int:

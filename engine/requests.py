@@ -67,7 +67,6 @@ Request = (
 Outcome = tuple[int, int]  # the reason, and the number of what the request was about (0 if nothing)
 
 _RATED: Final = frozenset((PlaceOrder, AmendOrder, PlaceSpecialOrder, PlaceOco))
-_KEPT_FOR_EVER: Final = frozenset((RequestWithdrawal, CreateTransfer))
 _PLACE_CONTENT: Final = Struct("<IBBBBBqBqB")
 _CANCEL_CONTENT: Final = Struct("<Q")
 
@@ -121,19 +120,16 @@ class Requests:
         receipt = self._receipts.find(command.account_id, request_id)
         if receipt is not None:
             return self._answer_again(receipt, content)
-        if isinstance(command, PlaceOco):
-            other = self._receipts.find(command.account_id, command.stop_client_order_id)
-            if other is not None:
-                reason = rejects.FENCED if other.reason == rejects.FENCED else rejects.ID_CONFLICT
-                return [CommandRejected(reason, other.sequence)]
+        named = self._named_for_ever(command.account_id, request_id)
+        if named:
+            if not self._asks_the_same(command, named):
+                return [CommandRejected(rejects.ID_CONFLICT, named)]
+            return [RequestRepeated(named, rejects.ACCEPTED), *self._report(named)]
         kind = type(command)
-        if kind in _KEPT_FOR_EVER:
-            known = self._known_reference(command)
-            if known is not None:
-                first_sequence, is_same = known
-                if not is_same:
-                    return [CommandRejected(rejects.ID_CONFLICT, first_sequence)]
-                return [RequestRepeated(first_sequence, rejects.ACCEPTED), *self._report(first_sequence)]
+        if isinstance(command, PlaceOco):
+            conflict = self._conflict_of_second_id(command)
+            if conflict is not None:
+                return [conflict]
         if kind in _RATED and not self._accounts.use_rate(command.account_id, timestamp_ns):
             return [CommandRejected(rejects.RATE_LIMIT, 0)]
         events: list[Event] = []
@@ -156,12 +152,9 @@ class Requests:
         receipt = self._receipts.find(account_id, request_id)
         if receipt is not None:
             return [RequestRepeated(receipt.sequence, receipt.reason), *self._report(receipt.subject_id)]
-        for number in (
-            self._withdrawals.number_of(account_id, request_id),
-            self._transfers.number_of(account_id, request_id),
-        ):
-            if number:
-                return [RequestRepeated(number, rejects.ACCEPTED), *self._report(number)]
+        named = self._named_for_ever(account_id, request_id)
+        if named:
+            return [RequestRepeated(named, rejects.ACCEPTED), *self._report(named)]
         fence = Receipt(account_id, request_id, b"", sequence, rejects.FENCED, 0, timestamp_ns)
         self._receipts.remember(fence)
         return [RequestFenced(account_id, request_id)]
@@ -189,12 +182,26 @@ class Requests:
             return [CommandRejected(rejects.ID_CONFLICT, receipt.sequence)]
         return [RequestRepeated(receipt.sequence, receipt.reason), *self._report(receipt.subject_id)]
 
-    def _known_reference(self, command: Request) -> tuple[int, bool] | None:
+    def _named_for_ever(self, account_id: int, request_id: bytes) -> int:
+        """The number of the withdrawal or transfer that the account named so, however long ago; 0 if there is none."""
+        return self._withdrawals.number_of(account_id, request_id) or self._transfers.number_of(account_id, request_id)
+
+    def _asks_the_same(self, command: Request, number: int) -> bool:
+        known: tuple[int, bool] | None = None
         if isinstance(command, RequestWithdrawal):
-            return self._withdrawals.known_reference(command)
-        if isinstance(command, CreateTransfer):
-            return self._transfers.known_reference(command)
-        return None
+            known = self._withdrawals.known_reference(command)
+        elif isinstance(command, CreateTransfer):
+            known = self._transfers.known_reference(command)
+        return known == (number, True)
+
+    def _conflict_of_second_id(self, command: PlaceOco) -> CommandRejected | None:
+        """The second leg of a pair needs an id of its own that was never used."""
+        other = self._receipts.find(command.account_id, command.stop_client_order_id)
+        if other is not None:
+            reason = rejects.FENCED if other.reason == rejects.FENCED else rejects.ID_CONFLICT
+            return CommandRejected(reason, other.sequence)
+        named = self._named_for_ever(command.account_id, command.stop_client_order_id)
+        return CommandRejected(rejects.ID_CONFLICT, named) if named else None
 
     def _place(self, command: PlaceOrder | PlaceSpecialOrder, sequence: int, now_ns: int, emit: Emit) -> Outcome:
         reason = self._trading.place(command, sequence, now_ns, emit)
@@ -222,10 +229,10 @@ class Requests:
         if command.side > EITHER_SIDE:
             return rejects.MALFORMED, 0
         owner_id, of_others = command.owner_account_id, command.owner_account_id != command.account_id
+        if of_others and asker.role != OPERATOR:
+            return rejects.NOT_ALLOWED, 0  # whether there is such an account is nobody else's business
         if self._registry.account(owner_id) is None:
             return rejects.UNKNOWN_ACCOUNT, 0
-        if of_others and asker.role != OPERATOR:
-            return rejects.NOT_ALLOWED, 0
         # The exchange's own account has no orders: as an owner its number stands for everybody.
         by_operator = of_others or owner_id == EVERYONE
         market_id, side = command.market_id, command.side

@@ -99,6 +99,7 @@ class Sessions:
         if state in (TRADING, POST_ONLY) or (was == AUCTION and state == CLOSED):
             uncross(market, emit)
             market.begin(timestamp_ns)
+            self.clear_beyond_band(market, emit)
         if was == AUCTION and state != AUCTION:
             session.indicative = NOTHING
         if was == AUCTION and state not in (AUCTION, DELISTED):
@@ -150,6 +151,21 @@ class Sessions:
         self.plan_next_step(market, due_ns)
         if session.state not in (HALTED, DELISTED, state):
             self.change_state(market, state, BY_SCHEDULE, timestamp_ns, emit)
+
+    def clear_beyond_band(self, market: Market, emit: Emit) -> None:
+        """Cancel what may not rest in a market that trades: it came while orders were only collected."""
+        session = market.session
+        if session.state not in (TRADING, POST_ONLY):
+            return
+        beyond: list[Order] = []
+        for side in (market.book.bids, market.book.asks):
+            for key in reversed(side.keys):
+                level = side.levels[key]
+                if session.lets_rest(side.side, level.price_ticks):
+                    break
+                beyond += level.orders()
+        for order in sorted(beyond, key=lambda order: order.order_id):
+            market.cancel(order, CLOSED_PRICE_BAND, emit)
 
     def _execute(self, market: Market, order: Order, emit: Emit) -> None:
         if market.session.state in COLLECTS:

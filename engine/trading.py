@@ -30,10 +30,9 @@ from engine.order_reports import accepted, amended, conditions, is_special
 from engine.registry import Registry
 from engine.session import COLLECTS, TAKES_ORDERS
 from engine.sessions import Sessions
-from engine.stops import trailing_stop_ticks, would_trigger
+from engine.stops import would_trigger
 from engine.timers import ORDER_EXPIRES, Timers
 from engine.types import (
-    AMOUNT_MAX,
     AUCTION,
     CLOSED_BY_OPERATOR,
     CLOSED_BY_OWNER,
@@ -54,8 +53,6 @@ from engine.types import (
     STOP,
     STOPS_PER_MARKET_MAX,
     TRADING,
-    TRAIL_BY_PPM,
-    TRAIL_BY_PRICE,
     TRAILING_STOPS_PER_MARKET_MAX,
     WAITING,
     MarketSpec,
@@ -109,14 +106,15 @@ class Trading:
             reason = _check_state(market, command)
             if reason:
                 return reason
-        order, reason = read_order(command, market.spec, sequence, timestamp_ns)
+        last_price_ticks = market.session.last_price_ticks
+        order, reason = read_order(command, market.spec, sequence, timestamp_ns, last_price_ticks)
         if not reason and order.order_type == MARKET and order.status == OPEN and market.session.state in COLLECTS:
             reason = _price_for_auction(order, market)
-        if not reason and order.trigger in (TRAIL_BY_PRICE, TRAIL_BY_PPM):
-            reason = _start_trailing(order, market)
+        if not reason and order.trigger and not order.stop_ticks:
+            reason = rejects.NO_LAST_PRICE
         if not reason:
             reason = self._check_limits(market, order)
-        if not reason and order.status == WAITING and would_trigger(order, market.session.last_price_ticks):
+        if not reason and order.status == WAITING and would_trigger(order, last_price_ticks):
             reason = rejects.STOP_WOULD_TRIGGER
         if not reason and order.status == OPEN:
             reason = _check_matching(market, order)
@@ -367,17 +365,6 @@ def _price_for_auction(order: Order, market: Market) -> int:
     if order.quantity_lots > NOTIONAL_MAX // (order.price_ticks * market.spec.notional_units):
         return rejects.NOTIONAL_TOO_LARGE
     return rejects.ACCEPTED
-
-
-def _start_trailing(order: Order, market: Market) -> int:
-    """A trailing stop starts from the last price."""
-    last_price_ticks = market.session.last_price_ticks
-    if not last_price_ticks:
-        return rejects.NO_LAST_PRICE
-    order.stop_ticks = trailing_stop_ticks(order, last_price_ticks)
-    if not 0 < order.stop_ticks <= AMOUNT_MAX:
-        return rejects.PRICE
-    return check_notional(order, market.spec)
 
 
 def _check_matching(market: Market, order: Order) -> int:
