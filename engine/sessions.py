@@ -163,7 +163,7 @@ class Sessions:
                 level = side.levels[key]
                 if session.lets_rest(side.side, level.price_ticks):
                     break
-                beyond += level.orders()
+                beyond += [order for order in level.orders() if order.order_type == LIMIT]
         for order in sorted(beyond, key=lambda order: order.order_id):
             market.cancel(order, CLOSED_PRICE_BAND, emit)
 

@@ -189,8 +189,6 @@ class Trading:
         if order.status not in (OPEN, WAITING):
             return rejects.ORDER_CLOSED
         market = self.markets[order.market_id]
-        if self._registry.is_frozen(order.account_id):
-            return rejects.ACCOUNT_FROZEN
         if market.session.state not in TAKES_ORDERS:
             return rejects.MARKET_STATE
         if market.session.refuses_cancels():

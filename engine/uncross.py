@@ -1,6 +1,6 @@
 """The end of a call auction: everybody who can trades at one price (``engine.auction`` finds it).
 
-Better prices go first, then time; market orders go before all others (rulebook G6). Of two orders that trade, the
+Better prices go first; at one price market orders, then time (rulebook G6). Of two orders that trade, the
 one that came first is the maker. There is no self-trade prevention here: nobody takes, and all pay the same price.
 Hidden quantity takes part.
 """
@@ -92,6 +92,8 @@ def _has_a_limit(level: Level) -> bool:
 
 
 def _willing(levels: list[Level]) -> list[Order]:
-    """In the order in which they are served: market orders first, then as they stand in the book."""
-    orders = [order for level in levels for order in level.orders()]
-    return sorted(orders, key=lambda order: order.order_type != MARKET)
+    """In the order in which they are served: by price, at each price market orders first, then by time."""
+    orders: list[Order] = []
+    for level in levels:
+        orders += sorted(level.orders(), key=lambda order: order.order_type != MARKET)
+    return orders

@@ -102,7 +102,7 @@ async def set_state(call: Call) -> Reply:
     state = read_choice(document, "state", _STATES)
     market = await _market(call)
     outcome = await call.execute(SetMarketState(call.caller.account_id, call.issued_at_ns, market.market_id, state))
-    return _reply(outcome, market, _state_told(outcome))
+    return _state_reply(outcome, market)
 
 
 async def set_schedule(call: Call) -> Reply:
@@ -131,7 +131,7 @@ async def delist(call: Call) -> Reply:
     market = await _market(call)
     outcome = await call.execute(DelistMarket(call.caller.account_id, call.issued_at_ns, market.market_id))
     cancelled = sum(isinstance(event, OrderClosed) for event in outcome.events)
-    return _reply(outcome, market, _state_told(outcome) | {"cancelled": cancelled})
+    return _state_reply(outcome, market, cancelled=cancelled)
 
 
 async def _market(call: Call) -> Market:
@@ -144,11 +144,13 @@ def _reply(outcome: Outcome, market: Market, changed: Json) -> Reply:
     return Reply(receipt.status, body)
 
 
-def _state_told(outcome: Outcome) -> Json:
+def _state_reply(outcome: Outcome, market: Market, **more: int) -> Reply:
     """The state in which a command leaves the market: what waited for it to open may send it on at once."""
+    receipt_of(outcome)  # a refusal tells no state
     changed = outcome.told(MarketStateChanged)
     assert changed is not None, outcome
-    return {"state": MARKET_STATE_NAMES[changed.state], "ends_at": optional_timestamp_text(changed.ends_at_ns)}
+    told = {"state": MARKET_STATE_NAMES[changed.state], "ends_at": optional_timestamp_text(changed.ends_at_ns)}
+    return _reply(outcome, market, told | more)
 
 
 def _read_rules(document: JsonObject) -> MarketRules:

@@ -153,6 +153,8 @@ def test_a_delisted_market_ends_with_its_orders(exchange: Market) -> None:
     assert (again["state"], again["cancelled"]) == ("delisted", 0)
     refused = exchange.ana("POST", "/v1/orders", limit_order("buy", "1", "9.00") | {"market": name})
     assert (refused.status, refused.code) == (409, "MARKET_STATE")
+    refused = exchange.operator("POST", f"/v1/admin/markets/{name}/state", {"state": "open"})
+    assert (refused.status, refused.code) == (409, "MARKET_STATE")
 
 
 BAD_RULES: list[tuple[dict[str, Any], str]] = [
