@@ -29,6 +29,7 @@ examples:
   tally call GET /v1/accounts/me         one signed request, as the operator
   tally import bitstamp orders.csv.xz    replay a recorded day of orders into the running exchange
   tally load --seconds 10                how many orders a second are committed over HTTP
+  tally accept                           play the acceptance scenarios on the running exchange
   tally replay tally-data                execute the whole log again and compare every replica with it
 
 `tally COMMAND --help` says more about each command.
@@ -117,6 +118,12 @@ def build_parser() -> argparse.ArgumentParser:
     load.add_argument("--json", action="store_true", help="print the result as JSON")
     _add_client_options(load)
     load.set_defaults(run=_load)
+
+    accept = commands.add_parser("accept", help="play the acceptance scenarios on a running exchange")
+    accept.add_argument("files", type=Path, nargs="*", metavar="FILE", help="scenarios, instead of the bundled ones")
+    accept.add_argument("--list", action="store_true", help="list the scenarios and stop")
+    _add_client_options(accept)
+    accept.set_defaults(run=_accept)
 
     replay = commands.add_parser("replay", help="execute the whole log again and verify it")
     replay.add_argument(
@@ -255,6 +262,12 @@ def _load(arguments: argparse.Namespace) -> int:
         batch=arguments.batch,
         as_json=arguments.json,
     )
+
+
+def _accept(arguments: argparse.Namespace) -> int:
+    from sim.accept import main as accept
+
+    return accept(arguments.files, url=arguments.url, data_dir=arguments.data, list_only=arguments.list)
 
 
 def _replay(arguments: argparse.Namespace) -> int:

@@ -119,7 +119,10 @@ class Requests:
         content = _content_of(command)
         receipt = self._receipts.find(command.account_id, request_id)
         if receipt is not None:
-            return self._answer_again(receipt, content)
+            events = self._answer_again(receipt, content)
+            if isinstance(command, PlaceOco) and isinstance(events[0], RequestRepeated) and receipt.subject_id:
+                events += self._report(receipt.subject_id + SECOND_LEG)
+            return events
         named = self._named_for_ever(command.account_id, request_id)
         if named:
             if not self._asks_the_same(command, named):
@@ -132,7 +135,7 @@ class Requests:
                 return [conflict]
         if kind in _RATED and not self._accounts.use_rate(command.account_id, timestamp_ns):
             return [CommandRejected(rejects.RATE_LIMIT, 0)]
-        events: list[Event] = []
+        events = []
         reason, subject_id = self._handlers[kind](command, sequence, timestamp_ns, events.append)
         if reason:
             assert not events, "a refused command has changed something"

@@ -7,7 +7,7 @@ from typing import Final
 from engine.commands import PlaceOco
 from engine.types import SECOND_LEG
 from gateway.endpoint import Call, Reply
-from gateway.order_bodies import facts_after_placement, facts_from_query, fills_body, order_body, reported_order_body
+from gateway.order_bodies import facts_after_placement, facts_reported, fills_body, order_body, reported_order_body
 from gateway.outcomes import Outcome, receipt_of
 from gateway.parsing import (
     check_fields,
@@ -65,25 +65,19 @@ async def place(call: Call) -> Reply:
         stop_client_order_id=ids[1].encode("ascii"),
         client_order_id=ids[0].encode("ascii"),
     )
-    return await _reply(call, market, await call.execute(command))
+    return _reply(market, await call.execute(command))
 
 
-async def _reply(call: Call, market: Market, outcome: Outcome) -> Reply:
+def _reply(market: Market, outcome: Outcome) -> Reply:
     """Both legs, the limit order first. The stop cannot have traded yet, so the fills are the limit order's."""
     receipt = receipt_of(outcome, first_time_status=201)
     events, legs = outcome.events, (receipt.sequence, receipt.sequence + SECOND_LEG)
     orders: list[Json | None]
     if receipt.repeated:
-        # What follows the receipt is about the leg that bears the id; both are told as they stand now.
-        orders, fills = [await _leg(call, market, order_id) for order_id in legs], []
+        told = [facts_reported(events, order_id) for order_id in legs]
+        orders, fills = [None if facts is None else reported_order_body(market, facts) for facts in told], []
     else:
         orders = [order_body(market, facts_after_placement(events, order_id)) for order_id in legs]
         fills = fills_body(market, events, legs[0])
     body = {"sequence": receipt.sequence, "repeated": receipt.repeated, "orders": orders, "fills": fills}
     return Reply(receipt.status, body)
-
-
-async def _leg(call: Call, market: Market, order_id: int) -> Json | None:
-    arguments = {"account_id": call.caller.account_id, "order_id": order_id, "client_order_id": ""}
-    answer = await call.edge.group.query("order", arguments)
-    return None if answer.value is None else reported_order_body(market, facts_from_query(answer.value))

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from engine.codec import decode_events
 from engine.events import (
+    AuctionUncrossed,
     Event,
     OrderAccepted,
     OrderAmended,
@@ -53,7 +54,7 @@ class OrderBooks:
     def __init__(self) -> None:
         self._orders: dict[int, _OpenOrder] = {}
         self._waiting: dict[int, _OpenOrder] = {}  # stops that no trade has elected yet
-        self._just_accepted = 0
+        self._incoming = 0  # the order that came last: until it rests, its trades take nothing off what it will show
         # (market_id, side) -> price_ticks -> [quantity_lots, order_count]
         self._levels: dict[tuple[int, int], dict[int, list[int]]] = {}
 
@@ -63,18 +64,18 @@ class OrderBooks:
 
     def apply(self, events: Iterable[Event]) -> None:
         for event in events:
-            if isinstance(event, TradeExecuted):
+            if isinstance(event, TradeExecuted | SelfTradePrevented):
                 self._reduce(event.maker_order_id, event.quantity_lots)
                 self._reduce(event.taker_order_id, event.quantity_lots)
             elif isinstance(event, OrderAccepted):
-                self._just_accepted = event.order_id
+                self._incoming = event.order_id
                 # A market order never rests, except in an auction, and then it has a price.
                 if event.price_ticks:
                     order = _OpenOrder(event.market_id, event.side, event.price_ticks, event.quantity_lots)
                     self._add(event.order_id, order)
             elif isinstance(event, OrderConditions):
                 # The conditions of an order that is only reported again tell nothing new.
-                if event.order_id == self._just_accepted:
+                if event.order_id == self._incoming:
                     self._set_conditions(event)
             elif isinstance(event, OrderClosed):
                 self._waiting.pop(event.order_id, None)
@@ -84,11 +85,11 @@ class OrderBooks:
                     self._add(event.order_id, self._waiting.pop(event.order_id))
             elif isinstance(event, OrderReplenished):
                 self._show(self._orders[event.order_id], event.visible_lots)
-            elif isinstance(event, SelfTradePrevented):
-                self._reduce(event.maker_order_id, event.quantity_lots)
-                self._reduce(event.taker_order_id, event.quantity_lots)
             elif isinstance(event, OrderAmended):
+                self._incoming = 0 if event.kept_place else event.order_id
                 self._amend(event)
+            elif isinstance(event, AuctionUncrossed):
+                self._incoming = 0  # everybody rests
 
     def bids(self, market_id: int, depth: int) -> list[Level]:
         """The best ``depth`` levels of the buyers, best first."""
@@ -123,7 +124,12 @@ class OrderBooks:
             return
         assert order.open_lots > quantity_lots, (order_id, order.open_lots, quantity_lots)
         order.open_lots -= quantity_lots
-        self._show(order, max(0, order.visible_lots - quantity_lots))
+        if not order.display_lots:
+            self._show(order, order.open_lots)
+        elif order_id == self._incoming:
+            self._show(order, min(order.display_lots, order.open_lots))
+        else:
+            self._show(order, max(0, order.visible_lots - quantity_lots))
 
     def _show(self, order: _OpenOrder, visible_lots: int) -> None:
         self._change_level(order, visible_lots - order.visible_lots, 0)

@@ -20,7 +20,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final, NamedTuple
 
-CATALOGUES: Final = ("sim/mutants-engine.txt", "sim/mutants-replication.txt")
+CATALOGUES: Final = (
+    "sim/mutants-engine.txt",
+    "sim/mutants-engine-markets.txt",
+    "sim/mutants-engine-accounts.txt",
+    "sim/mutants-engine-state.txt",
+    "sim/mutants-replication.txt",
+)
 
 
 class CatalogueError(Exception):
