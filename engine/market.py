@@ -13,6 +13,7 @@ from engine.ledger import Ledger
 from engine.order_index import OrderIndex
 from engine.session import Session
 from engine.stops import StopBook
+from engine.timers import ORDER_EXPIRES, Timers
 from engine.types import (
     BUY,
     CANCELLED,
@@ -27,18 +28,19 @@ from engine.volume import Volumes
 
 
 class Market:
-    """Owns the orders that rest or wait in it. ``index``, ``ledger`` and ``volumes`` are shared by all markets.
+    """Owns the orders that rest or wait in it. ``index``, ``ledger``, ``volumes`` and ``timers`` are all markets'.
 
     ``timestamp_ns`` is the time of the command under way, ``first_trade_ticks`` and ``last_trade_ticks`` the prices
     that its trades began and ended with (0 if none), which is all that elections need to know of a sweep.
     ``book_changed`` asks for a new indicative price.
     """
 
-    def __init__(self, spec: MarketSpec, ledger: Ledger, index: OrderIndex, volumes: Volumes) -> None:
+    def __init__(self, spec: MarketSpec, ledger: Ledger, index: OrderIndex, volumes: Volumes, timers: Timers) -> None:
         self.spec = spec
         self.ledger = ledger
         self.index = index
         self.volumes = volumes
+        self.timers = timers
         self.session = Session()
         self.book = Book()
         self.stops = StopBook()
@@ -131,6 +133,8 @@ class Market:
         order.status = status
         order.close_reason = reason
         self.adjust_hold(order, 0)
+        if order.expires_at_ns:
+            self.timers.forget(ORDER_EXPIRES, order.order_id)
 
     def close_other_leg(self, order: Order, emit: Emit) -> None:
         """One cancels the other: what became of this leg ends the other one (rulebook F7)."""

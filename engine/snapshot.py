@@ -154,7 +154,8 @@ class _Reader:
         for row, (client_order_id,) in self._rows(_ORDER, 1):
             order = _order_from(row, client_order_id)
             trading.orders[order.order_id] = order
-            machine.timers.schedule(order.expires_at_ns, ORDER_EXPIRES, order.order_id)
+            if order.status in (OPEN, WAITING):
+                machine.timers.schedule(order.expires_at_ns, ORDER_EXPIRES, order.order_id)
         for (account_id, sequence, reason, subject_id, remembered_at_ns), (request_id, content) in self._rows(
             _RECEIPT, 2
         ):

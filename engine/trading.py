@@ -80,7 +80,7 @@ class Trading:
         return self.index.orders
 
     def open_market(self, spec: MarketSpec) -> Market:
-        market = self.markets[spec.market_id] = Market(spec, self._ledger, self.index, self.volumes)
+        market = self.markets[spec.market_id] = Market(spec, self._ledger, self.index, self.volumes, self._timers)
         return market
 
     def find_order(self, account_id: int, order_id: int, client_order_id: bytes) -> Order | None:

@@ -267,6 +267,7 @@ class Transfers:
     def _end(self, transfer: Transfer, status: int, sequence: int) -> None:
         """Move what was held to the recipient if it is posted, else back."""
         assert transfer.status == PENDING, transfer.transfer_id
+        self._timers.forget(TRANSFER_EXPIRES, transfer.transfer_id)
         if status == POSTED:
             self._ledger.spend_held(transfer.from_account_id, transfer.asset_id, transfer.amount_units)
             self._ledger.credit(transfer.to_account_id, transfer.asset_id, transfer.amount_units)

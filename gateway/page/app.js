@@ -79,8 +79,9 @@ function showTrades(trades) {
 }
 
 function stateOf(market) {
-  if (!market.auction || !market.auction.indicative_price) return market.state;
-  return `${market.state}: ${market.auction.indicative_quantity} at ${market.auction.indicative_price}`;
+  const name = market.state.replace("_", "-");
+  if (!market.auction || !market.auction.indicative_price) return name;
+  return `${name}: would trade ${market.auction.indicative_quantity} at ${market.auction.indicative_price}`;
 }
 
 function showRules(market) {
@@ -88,6 +89,7 @@ function showRules(market) {
     ["State", stateOf(market)], ["Base", market.base], ["Quote", market.quote], ["Tick", market.tick], ["Lot", market.lot],
     ["Minimum notional", market.min_notional], ["Maker fee", market.maker_fee], ["Taker fee", market.taker_fee],
   ];
+  $("market-state").textContent = market.state === "open" ? "" : stateOf(market);
   $("rules").replaceChildren(...rules.flatMap(([name, value]) => [element("dt", name), element("dd", value)]));
 }
 
