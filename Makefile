@@ -7,12 +7,13 @@ PYTHON_CANDIDATES = $(or $(PYTHON),python3.11 python3 python3.12 python3.13 pyth
 SUITABLE = import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 INSTALLED = $(VENV)/.installed
 
-.PHONY: help install run test mutants check format bench clean
+.PHONY: help install run test coverage mutants check format bench clean
 
 help:
 	@echo "make install   make $(VENV) and install Tallystick with its tools (done by the others when needed)"
 	@echo "make run       a whole exchange on this machine: tally up (ARGS=\"--demo --port 9000\")"
 	@echo "make test      the tests (ARGS=\"-k ledger\")"
+	@echo "make coverage  do the tests of the state machine reach every branch of it? (at least 95 %)"
 	@echo "make mutants   are the tests any good? (ARGS=\"--only fee-rounded-down\")"
 	@echo "make check     format, lint and types; changes nothing"
 	@echo "make format    format and mend what the linter can mend"
@@ -41,6 +42,9 @@ run: $(INSTALLED)
 test: $(INSTALLED)
 	$(VENV)/bin/python -m pytest $(ARGS)
 
+coverage: $(INSTALLED)
+	$(VENV)/bin/python -m pytest --cov --cov-branch --cov-fail-under=95 tests/engine tests/acceptance $(ARGS)
+
 mutants: $(INSTALLED)
 	@$(VENV)/bin/tally mutants $(ARGS)
 
@@ -57,5 +61,5 @@ bench: $(INSTALLED)
 	$(VENV)/bin/tally bench $(ARGS)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -35,6 +35,15 @@ examples:
 `tally COMMAND --help` says more about each command.
 """
 
+_ACCEPT_EXAMPLES: Final = """\
+examples:
+  tally accept                                            all of them, on the exchange of this machine
+  tally accept tests/acceptance/F4-cascade.txt            one of them
+  TALLY_KEY=id:secret tally accept --url http://HOST:8080 on another exchange, as its operator
+
+Each scenario makes accounts, assets and markets of its own and leaves everything else alone.
+"""
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; answers the exit code."""
@@ -91,7 +100,7 @@ def build_parser() -> argparse.ArgumentParser:
     gateway.set_defaults(run=_gateway)
 
     call = commands.add_parser("call", help="send one signed request and print the answer")
-    call.add_argument("method", choices=("GET", "POST", "PATCH", "DELETE"))
+    call.add_argument("method", choices=("GET", "POST", "PUT", "PATCH", "DELETE"))
     call.add_argument("path", help="such as /v1/orders?market=BTC-USD")
     call.add_argument("body", nargs="?", help="a JSON object")
     call.add_argument("--key", type=Path, metavar="FILE", help='JSON {"key_id", "secret"}, instead of the operator\'s')
@@ -119,7 +128,12 @@ def build_parser() -> argparse.ArgumentParser:
     _add_client_options(load)
     load.set_defaults(run=_load)
 
-    accept = commands.add_parser("accept", help="play the acceptance scenarios on a running exchange")
+    accept = commands.add_parser(
+        "accept",
+        help="play the acceptance scenarios on a running exchange",
+        epilog=_ACCEPT_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     accept.add_argument("files", type=Path, nargs="*", metavar="FILE", help="scenarios, instead of the bundled ones")
     accept.add_argument("--list", action="store_true", help="list the scenarios and stop")
     _add_client_options(accept)

@@ -117,8 +117,23 @@ def _assert_book_sound(market: Market) -> None:
     best_bid, best_ask = market.book.bids.best(), market.book.asks.best()
     if market.session.state in (TRADING, POST_ONLY) and best_bid is not None and best_ask is not None:
         assert best_bid.price_ticks < best_ask.price_ticks, ("the book is crossed", market.spec.name)
+    if market.session.state in (TRADING, POST_ONLY):
+        _assert_nothing_rests_beyond_the_band(market)
     for side in (market.book.bids, market.book.asks):
         _assert_side_sound(side)
+
+
+def _assert_nothing_rests_beyond_the_band(market: Market) -> None:
+    """What only a trade outside the band could meet would block everybody who comes (ADR 0012)."""
+    session, name = market.session, market.spec.name
+    distance_ticks = session.last_price_ticks * session.rules.band_ppm // FEE_SCALE
+    best_bid, best_ask = market.book.bids.best(), market.book.asks.best()
+    if not session.last_price_ticks or not session.rules.band_ppm:
+        return
+    if best_bid is not None:
+        assert best_bid.price_ticks <= session.last_price_ticks + distance_ticks, ("a bid above the band", name)
+    if best_ask is not None:
+        assert best_ask.price_ticks >= session.last_price_ticks - distance_ticks, ("an ask below the band", name)
 
 
 def _assert_stops_sound(market: Market) -> None:

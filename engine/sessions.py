@@ -60,9 +60,16 @@ class Sessions:
         """Execute an accepted order that holds its funds, then all stops that it elects."""
         self._execute(market, order, emit)
         if market.first_trade_ticks:
-            self.run_elected(market, emit)
+            self._finish_trading(market, emit)
 
-    def run_elected(self, market: Market, emit: Emit) -> None:
+    def _finish_trading(self, market: Market, emit: Emit) -> None:
+        """Run what was elected. Then the last price is what it will be for the next command, and so is the band."""
+        self._run_elected(market, emit)
+        if market.session.rules.band_ppm:
+            market.begin(market.timestamp_ns)
+            self.clear_beyond_band(market, emit)
+
+    def _run_elected(self, market: Market, emit: Emit) -> None:
         """Run the stops that the trades since the last call elected, and those that these elect, until none is left."""
         elected: deque[Elected] = deque()
         while True:
@@ -111,7 +118,7 @@ class Sessions:
             # Stops that the last price elects may have waited for the market to open.
             market.first_trade_ticks = market.first_trade_ticks or session.last_price_ticks
             market.last_trade_ticks = session.last_price_ticks
-        self.run_elected(market, emit)
+        self._finish_trading(market, emit)
 
     def on_phase_ends(self, market: Market, due_ns: int, timestamp_ns: int, emit: Emit) -> None:
         """The time of an auction's phase is over (rulebook G6, G7)."""

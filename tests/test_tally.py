@@ -15,7 +15,20 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 TALLY = ROOT / "tally.py"
-COMMANDS = ("up", "node", "gateway", "call", "import", "demo", "load", "accept", "replay", "bench", "mutants", "version")
+COMMANDS = (
+    "up",
+    "node",
+    "gateway",
+    "call",
+    "import",
+    "demo",
+    "load",
+    "accept",
+    "replay",
+    "bench",
+    "mutants",
+    "version",
+)
 
 
 def tally(

@@ -16,7 +16,7 @@ from engine.entry import Entry
 from engine.events import Event
 from engine.machine import Machine
 from engine.snapshot import SnapshotError, restore, snapshot_bytes, state_hash
-from engine.types import BUY, SELL, TRADER
+from engine.types import BUY, NS_PER_DAY, SELL, TRADER
 from tests.engine.workload import EUR, LISTING, OIL, START_NS, Workload, seeded_choices
 
 ROOT = Path(__file__).parents[2]
@@ -117,9 +117,11 @@ def _listed() -> Machine:
 
 
 def _body(machine: Machine) -> bytes:
-    """The snapshot without what names the history itself: the sequence, the last trade and the chain."""
-    machine.sequence = machine.trading.last_trade_id = 0
+    """The snapshot without what names the history itself: the sequence, the chain, the last trade and its price."""
+    machine.sequence = machine.trading.index.last_trade_id = machine.trading.index.last_priority = 0
     machine.chain = bytes(32)
+    for market in machine.trading.markets.values():
+        market.session.last_price_ticks = 0
     return snapshot_bytes(machine)
 
 
@@ -142,9 +144,10 @@ def test_balances_that_came_back_to_zero_leave_nothing_in_the_snapshot() -> None
     for record in (_place(1, SELL, b"a1"), _place(2, BUY, b"c1"), _place(1, BUY, b"a2"), _place(2, SELL, b"c2")):
         with_oil.apply(START_NS, record)
     assert with_oil.ledger.rows() == without.ledger.rows()
-    # The orders and their receipts are forgotten after a day; then nothing tells the two exchanges apart.
+    # The orders and their receipts are forgotten after a day, the volumes after thirty more; then nothing tells the
+    # two exchanges apart.
     for machine in (with_oil, without):
-        machine.apply(START_NS + 25 * 3_600 * 10**9, encode_command(CancelAll(1, START_NS, 0, b"late")))
+        machine.apply(START_NS + 31 * NS_PER_DAY, encode_command(CancelAll(1, START_NS, 0, b"late")))
     assert _body(with_oil) == _body(without)
 
 
@@ -170,9 +173,9 @@ def test_a_queue_after_a_restart_is_the_queue_before_it() -> None:
     _run(machine, stream)
     again = restore(snapshot_bytes(machine))
     compared = 0
-    for market_id, matcher in machine.trading.matchers.items():
+    for market_id, market in machine.trading.markets.items():
         for side in (BUY, SELL):
-            before, after = matcher.book.side(side), again.trading.matchers[market_id].book.side(side)
+            before, after = market.book.side(side), again.trading.markets[market_id].book.side(side)
             assert before.keys == after.keys
             for key in before.keys:
                 queue = [order.order_id for order in before.levels[key].orders()]
@@ -207,11 +210,11 @@ def test_the_state_hash_covers_every_part_of_the_state() -> None:
         lambda machine: setattr(machine, "sequence", 0),
         lambda machine: setattr(machine, "timestamp_ns", 0),
         lambda machine: setattr(machine, "chain", bytes(32)),
-        lambda machine: setattr(machine.trading, "last_trade_id", 7),
+        lambda machine: setattr(machine.trading.index, "last_trade_id", 7),
         lambda machine: machine.ledger.hold(1, EUR, 1),
         lambda machine: machine.ledger.deposit(1, EUR, 1),
         lambda machine: machine.registry.deposits.pop(b"eur-1"),
-        lambda machine: setattr(machine.trading.orders[machine.sequence], "priority", 1),
+        lambda machine: setattr(machine.trading.orders[machine.sequence], "priority", 77),
         lambda machine: setattr(machine.trading.orders[machine.sequence], "fee_overpaid_ppm", 1),
         lambda machine: setattr(machine.receipts.find(1, b"a1"), "remembered_at_ns", 0),
         lambda machine: setattr(machine.receipts.find(1, b"a1"), "content", b""),

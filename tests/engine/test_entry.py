@@ -10,6 +10,7 @@ from blake3 import blake3
 from engine.codec import encode_command
 from engine.commands import CreateAsset
 from engine.entry import (
+    BY_TIME,
     CHAIN_SIZE,
     ENTRY_HEADER,
     GENESIS_CHAIN,
@@ -97,3 +98,7 @@ def test_an_entry_with_a_wrong_length_is_refused(field: int, change: int) -> Non
     header[field] += change
     with pytest.raises(EntryError):
         decode_entry(ENTRY_HEADER.pack(*header) + data[ENTRY_HEADER.size :])
+
+
+def test_an_events_sequence_is_its_commands_and_that_of_time_is_the_first() -> None:
+    assert [ENTRY.sequence_of(offset) for offset in (0, 1, BY_TIME)] == [41, 42, 41]

@@ -112,17 +112,17 @@ def _hold_ignores_the_fee_remainder(machine: Machine) -> None:
 
 
 def _order_missing_in_the_index(machine: Machine) -> None:
-    del machine.trading.open_orders[SECOND_BIDDER]
+    del machine.trading.index.open_orders[SECOND_BIDDER]
 
 
 def _stranger_in_the_index(machine: Machine) -> None:
     order = _order(machine, b"s0")
-    machine.trading.open_orders[SELLER][order.order_id] = order
+    machine.trading.index.open_orders[SELLER][order.order_id] = order
 
 
 def _another_order_in_the_index(machine: Machine) -> None:
     order = _order(machine, b"s1")
-    machine.trading.open_orders[SELLER][order.order_id] = _order(machine, b"s2")
+    machine.trading.index.open_orders[SELLER][order.order_id] = _order(machine, b"s2")
 
 
 def _negative_balance(machine: Machine) -> None:
@@ -169,19 +169,20 @@ def _deposit_without_a_supply(machine: Machine) -> None:
 def _crossed_book(machine: Machine) -> None:
     """A bid as high as the best ask, correct in every other respect."""
     order = _order(machine, b"b1")
-    matcher = machine.trading.matchers[MARKET_ID]
-    matcher.lift(order)
+    market = machine.trading.markets[MARKET_ID]
+    market.lift(order)
     order.price_ticks = 1_001
-    matcher.adjust_hold(order, matcher.held_for(order))
-    matcher.rest(order, order.priority)
+    market.adjust_hold(order, market.held_for(order))
+    market.rest(order)
 
 
 def _queue_out_of_time_order(machine: Machine) -> None:
     """The older bid goes to the back of its queue and keeps its priority."""
     order = _order(machine, b"b1")
-    matcher = machine.trading.matchers[MARKET_ID]
-    matcher.lift(order)
-    matcher.rest(order, order.priority)
+    market, priority = machine.trading.markets[MARKET_ID], order.priority
+    market.lift(order)
+    market.rest(order)
+    order.priority = priority
 
 
 def _two_orders_of_one_priority(machine: Machine) -> None:
@@ -203,15 +204,15 @@ def _order_on_the_other_side(machine: Machine) -> None:
 
 
 def _keys_out_of_order(machine: Machine) -> None:
-    machine.trading.matchers[MARKET_ID].book.bids.keys.reverse()
+    machine.trading.markets[MARKET_ID].book.bids.keys.reverse()
 
 
 def _key_without_a_level(machine: Machine) -> None:
-    machine.trading.matchers[MARKET_ID].book.bids.keys.append(5_000)
+    machine.trading.markets[MARKET_ID].book.bids.keys.append(5_000)
 
 
 def _level_at_another_key(machine: Machine) -> None:
-    bids = machine.trading.matchers[MARKET_ID].book.bids
+    bids = machine.trading.markets[MARKET_ID].book.bids
     bids.levels[bids.keys[-1]].key += 1
 
 
@@ -224,14 +225,14 @@ def _level_counts_wrong(machine: Machine) -> None:
 def _level_adds_up_wrong(machine: Machine) -> None:
     level = _order(machine, b"b1").level
     assert level is not None
-    level.open_lots -= 1
+    level.shown_lots -= 1
 
 
 def _empty_level(machine: Machine) -> None:
     level = _order(machine, b"s2").level
     assert level is not None
-    machine.trading.matchers[MARKET_ID].cancel(_order(machine, b"s2"), 2, lambda event: None)
-    asks = machine.trading.matchers[MARKET_ID].book.asks
+    machine.trading.markets[MARKET_ID].cancel(_order(machine, b"s2"), 2, lambda event: None)
+    asks = machine.trading.markets[MARKET_ID].book.asks
     asks.levels[level.key] = level
     asks.keys.insert(0, level.key)
 
@@ -241,7 +242,7 @@ def _two_receipts_of_one_id(machine: Machine) -> None:
     key = (BIDDER, b"b1")
     first = receipts.find(*key)
     assert first is not None
-    other = Receipt(BIDDER, b"planted", first.content, first.sequence, 0, first.order_id, START_NS)
+    other = Receipt(BIDDER, b"planted", first.content, first.sequence, 0, first.subject_id, START_NS)
     receipts.remember(other)
     other.request_id = b"b1"
 
@@ -270,8 +271,8 @@ DEFECTS: tuple[tuple[Callable[[Machine], None], str], ...] = (
     (_money_from_nowhere, "money is not conserved"),
     (_money_lost, "money is not conserved"),
     (_balance_without_a_supply, "balances without a supply"),
-    (_supply_without_a_deposit, "the supply is not the sum of the deposits"),
-    (_deposit_without_a_supply, "the supply is not the sum of the deposits"),
+    (_supply_without_a_deposit, "the supply is not what was deposited less what was paid out"),
+    (_deposit_without_a_supply, "the supply is not what was deposited less what was paid out"),
     (_crossed_book, "the book is crossed"),
     (_queue_out_of_time_order, "the queue is not in time order"),
     (_two_orders_of_one_priority, "the queue is not in time order"),

@@ -192,7 +192,7 @@ def test_an_account_with_the_most_open_orders_may_place_no_other_that_rests() ->
     _fund(machine, ANA, 1, OPEN_ORDERS_PER_ACCOUNT_MAX + 2)
     _execute(machine, _place(ANA, SELL, 1, 5, "first"))
     # Stands for as many resting orders; placing them one by one would take a minute.
-    mine = machine.trading.open_orders[ANA]
+    mine = machine.trading.index.open_orders[ANA]
     order = next(iter(mine.values()))
     planted = {-number: order for number in range(1, OPEN_ORDERS_PER_ACCOUNT_MAX - 1)}
     mine.update(planted)
@@ -215,7 +215,7 @@ def test_a_side_with_the_most_levels_takes_orders_at_its_prices_only() -> None:
     _fund(machine, ANA, 1, 10)
     _fund(machine, BO, 2, 10)
     _execute(machine, _place(ANA, SELL, 1, 1_000_000, "first"))
-    side = machine.trading.matchers[1].book.asks
+    side = machine.trading.markets[1].book.asks
     key = side.keys[0]
     side.keys[:0] = range(key - PRICE_LEVELS_PER_SIDE_MAX + 1, key)  # stands for as many levels behind the best
     commands = (

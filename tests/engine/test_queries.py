@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 
 import pytest
@@ -10,6 +11,8 @@ from engine import queries
 from engine.codec import encode_command
 from engine.machine import Machine
 from engine.snapshot import restore, snapshot_bytes, state_hash
+from engine.types import AUCTION, CLOSED, HALTED, PENDING, TRADING, WAITING
+from tests.engine.test_replay import life_with_all_kinds
 from tests.engine.workload import ACCOUNTS, LISTING, Workload, seeded_choices
 
 MARKETS = (1, 2)
@@ -23,7 +26,7 @@ def machine() -> Machine:
     for choice in seeded_choices(Random(11), 500):
         now_ns, command = workload.next_command(choice)
         machine.apply(now_ns, encode_command(command))
-    assert sum(len(orders) for orders in machine.trading.open_orders.values()) > 12
+    assert sum(len(orders) for orders in machine.trading.index.open_orders.values()) > 12
     return machine
 
 
@@ -96,3 +99,68 @@ def test_asking_changes_nothing_and_a_restored_machine_answers_the_same(machine:
     assert directory == queries.directory(again)
     directory["markets"].clear()
     assert state_hash(machine) == before
+
+
+@pytest.fixture(scope="module")
+def life() -> Machine:
+    return life_with_all_kinds().machine
+
+
+def test_a_market_is_shown_as_it_stands(life: Machine) -> None:
+    assert queries.market(life, 0) is None and queries.market(life, 4) is None
+    shown, session = queries.market(life, 1), life.trading.markets[1].session
+    assert shown is not None
+    assert (shown["state"], shown["waiting_stops"], shown["auction_phase"]) == (AUCTION, 3, session.phase)
+    assert shown["indicative"] == list(session.indicative) != [0, 0, 0]
+    assert shown["rules"]["stops_max"] == 7 and shown["tiers"][1] == [5_000, -500, 1_000]
+    assert shown["schedule"] == [[0, CLOSED], [80_000, TRADING]]
+    halted = queries.market(life, 2)
+    assert halted is not None and (halted["state"], halted["last_price_ticks"]) == (HALTED, 7)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 100])
+def test_money_on_its_way_is_shown_in_pages_that_are_all_of_it(life: Machine, limit: int) -> None:
+    pages: tuple[tuple[Callable[[int], list[queries.Fields]], str, int], ...] = (
+        (lambda after: queries.withdrawals(life, 1, -1, after, limit), "withdrawal_id", 3),
+        (lambda after: queries.withdrawals(life, 0, PENDING, after, limit), "withdrawal_id", 1),
+        (lambda after: queries.transfers(life, 1, after, limit), "transfer_id", 4),
+        (lambda after: queries.transfers(life, 0, after, limit), "transfer_id", 5),
+        (lambda after: queries.subscriptions(life, 1, 0, after, limit), "subscription_id", 1),
+        (lambda after: queries.subscriptions(life, 3, 2, after, limit), "subscription_id", 1),
+        (lambda after: queries.subscriptions(life, 3, 1, after, limit), "subscription_id", 0),
+        (lambda after: queries.subscriptions(life, 9, 0, after, limit), "subscription_id", 0),
+    )
+    for page, number, count in pages:
+        ids: list[int] = []
+        while found := page(ids[-1] if ids else 0):
+            assert len(found) <= limit
+            ids += [row[number] for row in found]
+        assert len(ids) == count and ids == sorted(set(ids))
+
+
+def test_sales_are_shown_with_what_came_of_them(life: Machine) -> None:
+    assert [sale["name"] for sale in queries.sales(life)] == ["first", "second", "third", "fourth"]
+    assert queries.sale(life, "third") == queries.sales(life)[2] and queries.sale(life, "fifth") is None
+    (settled,) = queries.subscriptions(life, 1, 0, 0, 9)
+    assert settled["settled"] == {"quantity_lots": 5, "paid_units": 100, "refunded_units": 0}
+    (pending,) = queries.subscriptions(life, 3, 0, 0, 9)
+    assert pending["settled"] is None
+
+
+def test_what_is_special_is_shown_and_a_restored_machine_shows_the_same(life: Machine) -> None:
+    again = restore(snapshot_bytes(life))
+    stop, other = queries.order(life, 1, 0, "s2"), queries.order(again, 1, 0, "s2")
+    assert stop is not None and stop == other
+    assert (stop["status"], stop["trigger"], stop["stop_ticks"]) == (WAITING, 1, 500)
+    for market_id in (1, 2, 3):
+        assert queries.market(life, market_id) == queries.market(again, market_id)
+        assert queries.book(life, market_id, 9) == queries.book(again, market_id, 9)
+    assert queries.sales(life) == queries.sales(again)
+    assert queries.withdrawals(life, 0, -1, 0, 9) == queries.withdrawals(again, 0, -1, 0, 9)
+    assert queries.transfers(life, 0, 0, 9) == queries.transfers(again, 0, 0, 9)
+
+
+def test_the_book_shows_slices_only(life: Machine) -> None:
+    shown = queries.book(life, 1, 99)
+    assert shown is not None
+    assert [1_200, 4, 1] in shown["asks"] and [1_190, 3, 1] in shown["bids"]

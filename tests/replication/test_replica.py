@@ -47,7 +47,7 @@ def test_trades_are_listed_newest_first(tmp_path: Path) -> None:
     apply_all(replica, payloads(30))
     trades = replica.trades(1, 5)
     assert [trade.trade_id for trade in trades] == list(
-        range(replica.machine.trading.last_trade_id, replica.machine.trading.last_trade_id - 5, -1)
+        range(replica.machine.trading.index.last_trade_id, replica.machine.trading.index.last_trade_id - 5, -1)
     )
     assert replica.trades(2, 5) == []
     replica.close()
