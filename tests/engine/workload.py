@@ -190,7 +190,7 @@ class Workload:
             place._replace(issued_at_ns=self.now_ns + 60 * NS_PER_S),
             place._replace(market_id=7),
             place._replace(side=2),
-            place._replace(self_trade=3),
+            place._replace(self_trade=4),
             place._replace(order_type=LIMIT, time_in_force=IOC, post_only=1),
             place._replace(price_mantissa=10_005, price_scale=3),
             place._replace(price_mantissa=0),
