@@ -166,8 +166,9 @@ def test_a_folder_without_git_is_refused(tmp_path: Path) -> None:
 
 def test_the_exit_code_tells_whether_all_were_caught(counter_tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (counter_tree / "sim").mkdir()
+    for file in CATALOGUES:
+        (counter_tree / file).write_text("")
     (counter_tree / CATALOGUES[0]).write_text(COUNTER_MUTANTS)
-    (counter_tree / CATALOGUES[1]).write_text("")
     assert main(only="counts-two-at-a-time", root=counter_tree) == 0
     assert main(only="begins-below-zero", root=counter_tree) == 1
     assert main(only="nonsense", root=counter_tree) == 1
