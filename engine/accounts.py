@@ -80,8 +80,7 @@ class Accounts:
     def on_dead_man(self, account_id: int, due_ns: int, timestamp_ns: int, emit: Emit) -> None:
         """Nobody renewed. Orders in an auction that takes none back are tried again every second."""
         standing = self._registry.standing(account_id)
-        if standing.dead_man_ns != due_ns:
-            return
+        assert standing.dead_man_ns == due_ns, (account_id, due_ns)
         count = self._close_all(account_id, CLOSED_DEAD_MAN, timestamp_ns, emit, in_any_phase=False)
         emit(DeadManFired(account_id, count))
         standing.dead_man_ns = timestamp_ns + NS_PER_S if self._trading.index.open_count(account_id) else 0

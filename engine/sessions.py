@@ -101,7 +101,7 @@ class Sessions:
             if rules.call_ms or rules.no_cancel_ms or rules.random_end_ms_max:
                 session.phase_ends_ns = timestamp_ns + rules.call_ms * NS_PER_MS
                 session.announced_end_ns = session.phase_ends_ns + rules.no_cancel_ms * NS_PER_MS
-                self._timers.schedule(session.phase_ends_ns, AUCTION_PHASE, market_id)
+        self._timers.schedule(session.phase_ends_ns, AUCTION_PHASE, market_id)
         emit(state_changed(market, cause))
         if state in (TRADING, POST_ONLY) or (was == AUCTION and state == CLOSED):
             uncross(market, emit)
@@ -123,8 +123,7 @@ class Sessions:
     def on_phase_ends(self, market: Market, due_ns: int, timestamp_ns: int, emit: Emit) -> None:
         """The time of an auction's phase is over (rulebook G6, G7)."""
         session, rules = market.session, market.session.rules
-        if session.state != AUCTION or session.phase_ends_ns != due_ns:
-            return
+        assert session.state == AUCTION and session.phase_ends_ns == due_ns, (market.spec.name, due_ns)
         extension_ms = 0
         if session.phase == CALL and rules.no_cancel_ms:
             session.phase, extension_ms = NO_CANCEL_PHASE, rules.no_cancel_ms
@@ -146,13 +145,12 @@ class Sessions:
             seconds = [step.second_of_day for step in session.schedule]
             today = [midnight_ns + second * NS_PER_S for second in seconds]
             session.next_step_ns = next((due_ns for due_ns in today if due_ns > after_ns), today[0] + NS_PER_DAY)
-            self._timers.schedule(session.next_step_ns, MARKET_SCHEDULE, market.spec.market_id)
+        self._timers.schedule(session.next_step_ns, MARKET_SCHEDULE, market.spec.market_id)
 
     def on_step(self, market: Market, due_ns: int, timestamp_ns: int, emit: Emit) -> None:
         """A step of the schedule is due. It does nothing to a market that an operator has halted."""
         session = market.session
-        if session.next_step_ns != due_ns:
-            return
+        assert session.next_step_ns == due_ns, (market.spec.name, due_ns)
         second_of_day = due_ns % NS_PER_DAY // NS_PER_S
         state = next(step.state for step in session.schedule if step.second_of_day == second_of_day)
         self.plan_next_step(market, due_ns)
@@ -160,7 +158,7 @@ class Sessions:
             self.change_state(market, state, BY_SCHEDULE, timestamp_ns, emit)
 
     def clear_beyond_band(self, market: Market, emit: Emit) -> None:
-        """Cancel what may not rest in a market that trades: it came while orders were only collected."""
+        """Cancel what may not rest in a market that trades: it came before the band was there."""
         session = market.session
         if session.state not in (TRADING, POST_ONLY):
             return

@@ -7,24 +7,22 @@ Each handler checks everything, then changes. What it checks, in order of preced
 from __future__ import annotations
 
 from engine import rejects
-from engine.amounts import SCALE_ABSENT
 from engine.book import Order
 from engine.commands import AmendOrder, PlaceOco, PlaceOrder, PlaceSpecialOrder
 from engine.dedup import Receipts
 from engine.events import Emit, OrdersCancelled
 from engine.ledger import Ledger
 from engine.market import Market
-from engine.matching import cost_of_fillable, fillable, would_trade
-from engine.order_entry import (
-    check_iceberg,
-    check_notional,
-    oco_well_formed,
-    read_order,
-    read_pair,
-    set_price,
-    set_quantity,
-    well_formed,
+from engine.matching import would_trade
+from engine.order_checks import (
+    check_limits,
+    check_matching,
+    check_state,
+    needed_units,
+    price_for_auction,
+    read_amendment,
 )
+from engine.order_entry import oco_well_formed, read_order, read_pair, well_formed
 from engine.order_index import OrderIndex
 from engine.order_reports import accepted, amended, conditions, is_special
 from engine.registry import Registry
@@ -33,27 +31,16 @@ from engine.sessions import Sessions
 from engine.stops import would_trigger
 from engine.timers import ORDER_EXPIRES, Timers
 from engine.types import (
-    AUCTION,
     CLOSED_BY_OPERATOR,
     CLOSED_BY_OWNER,
     CLOSED_EXPIRED,
     EITHER_SIDE,
-    FOK,
-    IOC,
     LIMIT,
     MARKET,
-    MARKET_BUDGET,
-    NOTIONAL_MAX,
     OPEN,
-    OPEN_ORDERS_PER_ACCOUNT_MAX,
     POST_ONLY,
-    PRICE_LEVELS_PER_SIDE_MAX,
     SECOND_LEG,
-    SELL,
-    STOP,
-    STOPS_PER_MARKET_MAX,
     TRADING,
-    TRAILING_STOPS_PER_MARKET_MAX,
     WAITING,
     MarketSpec,
 )
@@ -103,24 +90,24 @@ class Trading:
             return rejects.ACCOUNT_FROZEN
         market.begin(timestamp_ns)
         if market.session.state != TRADING:
-            reason = _check_state(market, command)
+            reason = check_state(market, command)
             if reason:
                 return reason
         last_price_ticks = market.session.last_price_ticks
         order, reason = read_order(command, market.spec, sequence, timestamp_ns, last_price_ticks)
         if not reason and order.order_type == MARKET and order.status == OPEN and market.session.state in COLLECTS:
-            reason = _price_for_auction(order, market)
+            reason = price_for_auction(order, market)
         if not reason and order.trigger and not order.stop_ticks:
             reason = rejects.NO_LAST_PRICE
         if not reason:
-            reason = self._check_limits(market, order)
+            reason = check_limits(market, order, self._registry.limits(order.account_id))
         if not reason and order.status == WAITING and would_trigger(order, last_price_ticks):
             reason = rejects.STOP_WOULD_TRIGGER
         if not reason and order.status == OPEN:
-            reason = _check_matching(market, order)
+            reason = check_matching(market, order)
         if reason:
             return reason
-        held_units = _needed_units(market, order)
+        held_units = needed_units(market, order)
         if self._ledger.available_units(order.account_id, market.held_asset_id(order)) < held_units:
             return rejects.NO_FUNDS
 
@@ -149,11 +136,12 @@ class Trading:
             return rejects.MARKET_STATE
         limit_leg, stop_leg, reason = read_pair(command, market.spec, (sequence, sequence + SECOND_LEG), timestamp_ns)
         if not reason:
-            reason = self._check_limits(market, limit_leg) or self._check_limits(market, stop_leg, also=1)
+            limits = self._registry.limits(command.account_id)
+            reason = check_limits(market, limit_leg, limits) or check_limits(market, stop_leg, limits, also=1)
         if not reason and would_trigger(stop_leg, market.session.last_price_ticks):
             reason = rejects.STOP_WOULD_TRIGGER
         if not reason:
-            reason = _check_matching(market, limit_leg)
+            reason = check_matching(market, limit_leg)
         if reason:
             return reason
         limit_units, stop_units = market.held_for(limit_leg), market.need_once_elected(stop_leg)
@@ -196,7 +184,7 @@ class Trading:
         if order.status == WAITING or order.linked_order_id or order.order_type != LIMIT:
             return rejects.NOT_AMENDABLE
         market.begin(timestamp_ns)
-        wanted, reason = self._read_amendment(market, order, command)
+        wanted, reason = read_amendment(market, order, command)
         if reason:
             return reason
         keeps_place = wanted.price_ticks == order.price_ticks and wanted.open_lots <= order.open_lots
@@ -271,121 +259,18 @@ class Trading:
         return len(chosen)
 
     def on_order_expires(self, order_id: int, due_ns: int, timestamp_ns: int, emit: Emit) -> None:
-        order = self.orders.get(order_id)
-        if order is not None and order.expires_at_ns == due_ns and order.status in (OPEN, WAITING):
-            market = self.markets[order.market_id]
-            market.begin(timestamp_ns)
-            market.cancel(order, CLOSED_EXPIRED, emit)
+        order = self.orders[order_id]
+        assert order.expires_at_ns == due_ns and order.status in (OPEN, WAITING), (order_id, due_ns)
+        market = self.markets[order.market_id]
+        market.begin(timestamp_ns)
+        market.cancel(order, CLOSED_EXPIRED, emit)
 
     def _wait(self, market: Market, order: Order) -> None:
         order.priority = self.index.next_priority()
         market.wait(order)
-
-    def _read_amendment(self, market: Market, order: Order, command: AmendOrder) -> tuple[Order, int]:
-        """The order as it would be, not in the book, and ACCEPTED or the reason why it cannot be."""
-        wanted = Order(order.order_id, order.account_id, order.market_id, order.side, order.client_order_id)
-        wanted.price_ticks, wanted.quantity_lots = order.price_ticks, order.quantity_lots
-        wanted.fee_overpaid_ppm, wanted.display_lots = order.fee_overpaid_ppm, order.display_lots
-        reason = rejects.ACCEPTED
-        if command.price_scale != SCALE_ABSENT:
-            reason = set_price(wanted, market.spec, command.price_mantissa, command.price_scale)
-        if not reason and command.quantity_scale != SCALE_ABSENT:
-            reason = set_quantity(wanted, market.spec, command.quantity_mantissa, command.quantity_scale)
-        if not reason and order.display_lots:
-            reason = check_iceberg(wanted)
-        # What self-trade prevention took is spent as well.
-        spent_lots = order.executed_lots + order.prevented_lots
-        if not reason and wanted.quantity_lots <= spent_lots:
-            reason = rejects.QUANTITY_BELOW_EXECUTED
-        wanted.open_lots = wanted.quantity_lots - spent_lots
-        if not reason:
-            reason = check_notional(wanted, market.spec)
-        if not reason:
-            is_reduction = wanted.price_ticks == order.price_ticks and wanted.open_lots <= order.open_lots
-            # Amended again and again, one order could trade more in all than its totals can hold.
-            if not is_reduction and order.notional_units > NOTIONAL_MAX // 2:
-                reason = rejects.NOTIONAL_TOO_LARGE
-            elif not is_reduction and _too_many_levels(market, wanted):
-                reason = rejects.TOO_MANY
-        return wanted, reason
-
-    def _check_limits(self, market: Market, order: Order, also: int = 0) -> int:
-        """The limits on what rests or waits: the account's, the market's and the engine's. ``also``: so many more."""
-        if order.status == OPEN and not can_rest(order):
-            return rejects.ACCEPTED
-        rules, account_id, index = market.session.rules, order.account_id, self.index
-        limits = self._registry.limits(account_id)
-        open_orders_max = min(limits.open_orders_max or OPEN_ORDERS_PER_ACCOUNT_MAX, OPEN_ORDERS_PER_ACCOUNT_MAX)
-        if index.open_count(account_id) + also >= open_orders_max:
-            return rejects.TOO_MANY
-        if rules.open_orders_max and market.open_count + also >= rules.open_orders_max:
-            return rejects.TOO_MANY
-        if order.status == OPEN:
-            return rejects.TOO_MANY if _too_many_levels(market, order) else rejects.ACCEPTED
-        if len(market.stops) >= min(rules.stops_max or STOPS_PER_MARKET_MAX, STOPS_PER_MARKET_MAX):
-            return rejects.TOO_MANY
-        if limits.stops_max and index.waiting_count(account_id) >= limits.stops_max:
-            return rejects.TOO_MANY
-        if order.trigger != STOP and market.stops.trailing_count >= TRAILING_STOPS_PER_MARKET_MAX:
-            return rejects.TOO_MANY
-        return rejects.ACCEPTED
 
 
 def _tell_accepted(order: Order, emit: Emit) -> None:
     emit(accepted(order))
     if is_special(order):
         emit(conditions(order))
-
-
-def can_rest(order: Order) -> bool:
-    """Does what is left of it stay in the book? A market order does only in an auction, where it has a price."""
-    return order.price_ticks > 0 and (order.order_type == MARKET or order.time_in_force not in (IOC, FOK))
-
-
-def _check_state(market: Market, command: PlaceOrder | PlaceSpecialOrder) -> int:
-    """Does the market take this kind of order in its present state? (rulebook G1, G6; docs/rules.md)"""
-    session = market.session
-    if session.state not in TAKES_ORDERS:
-        return rejects.MARKET_STATE
-    if isinstance(command, PlaceSpecialOrder) and command.trigger:
-        return rejects.ACCEPTED
-    if command.order_type == LIMIT:
-        return rejects.MARKET_STATE if command.time_in_force in (IOC, FOK) else rejects.ACCEPTED
-    takes_it = session.state == AUCTION and session.rules.auction_market_orders and command.order_type == MARKET
-    return rejects.ACCEPTED if takes_it else rejects.MARKET_STATE
-
-
-def _price_for_auction(order: Order, market: Market) -> int:
-    """In an auction a market order counts as a limit at the edge of the price band (rulebook G6)."""
-    order.price_ticks = market.session.band_edge_ticks(order.side)
-    if not order.price_ticks:
-        return rejects.NO_LAST_PRICE
-    if order.quantity_lots > NOTIONAL_MAX // (order.price_ticks * market.spec.notional_units):
-        return rejects.NOTIONAL_TOO_LARGE
-    return rejects.ACCEPTED
-
-
-def _check_matching(market: Market, order: Order) -> int:
-    """What an order asks of the book at this moment: not to trade, or to be filled completely."""
-    post_only = order.post_only or market.session.state == POST_ONLY
-    if post_only and would_trade(market, order):
-        return rejects.POST_ONLY
-    if order.time_in_force == FOK and fillable(market, order).lots < order.open_lots:
-        return rejects.FOK
-    return rejects.ACCEPTED
-
-
-def _needed_units(market: Market, order: Order) -> int:
-    """What an order must hold from its acceptance on."""
-    if order.status == WAITING:
-        return market.need_once_elected(order)
-    if order.order_type == MARKET_BUDGET:
-        return order.budget_units
-    if order.price_ticks or order.side == SELL:
-        return market.held_for(order)
-    return cost_of_fillable(market, order)
-
-
-def _too_many_levels(market: Market, order: Order) -> bool:
-    side = market.book.side(order.side)
-    return len(side.keys) >= PRICE_LEVELS_PER_SIDE_MAX and side.key_of(order.price_ticks) not in side.levels
