@@ -5,6 +5,7 @@ from __future__ import annotations
 from engine import rejects
 from engine.commands import CancelAllAfter, FreezeAccount, SetAccountLimits
 from engine.events import AccountFrozen, AccountLimitsSet, DeadManArmed, DeadManFired, Emit
+from engine.rate import use_rate
 from engine.registry import Registry
 from engine.timers import DEAD_MAN, Timers
 from engine.trading import Trading
@@ -61,13 +62,7 @@ class Accounts:
         if not limits.requests_max:
             return True
         standing = self._registry.standing(account_id)
-        window = timestamp_ns // (limits.window_ms * NS_PER_MS)
-        if window != standing.window:
-            standing.window, standing.requests_in_window = window, 0
-        if standing.requests_in_window >= limits.requests_max:
-            return False
-        standing.requests_in_window += 1
-        return True
+        return use_rate(standing, limits.requests_max, limits.window_ms, timestamp_ns)
 
     def cancel_all_after(self, command: CancelAllAfter, timestamp_ns: int, emit: Emit) -> int:
         """Arm, renew or (with 0) switch off the dead-man switch (rulebook I1)."""

@@ -75,6 +75,7 @@ COMMAND_LAYOUTS: Final = (
     Layout(29, commands.CreateSale, Struct("<QqQIIIBqBqBqBqBqBqq"), 1),
     Layout(30, commands.DecideSale, Struct("<QqIB"), 0),
     Layout(31, commands.SubscribeSale, Struct("<QqIqBqB"), 1),
+    Layout(32, commands.SetMarketRate, Struct("<QqIII"), 0),
 )
 EVENT_LAYOUTS: Final = (
     Layout(1, events.CommandRejected, Struct("<HQ"), 0),
@@ -111,6 +112,7 @@ EVENT_LAYOUTS: Final = (
     Layout(32, events.SaleChanged, Struct("<IQIIIBBqqqqqqqqqq"), 1),
     Layout(33, events.SaleSubscribed, Struct("<QIQqqq"), 0),
     Layout(34, events.SaleSettled, Struct("<QIQqqq"), 0),
+    Layout(35, events.MarketRateSet, Struct("<III"), 0),
 )
 _SCHEDULE_STEP: Final = Struct("<IB")
 _FEE_TIER: Final = Struct("<qii")

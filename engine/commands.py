@@ -329,6 +329,16 @@ class SetFeeTiers(NamedTuple):
     tiers: bytes
 
 
+class SetMarketRate(NamedTuple):
+    """How many placements and amendments a market takes per window of log time, from everybody together; 0: any."""
+
+    account_id: int
+    issued_at_ns: int
+    market_id: int
+    requests_max: int
+    window_ms: int
+
+
 class SetAccountLimits(NamedTuple):
     account_id: int
     issued_at_ns: int
@@ -443,4 +453,5 @@ Command = (
     | CreateSale
     | DecideSale
     | SubscribeSale
+    | SetMarketRate
 )

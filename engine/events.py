@@ -265,6 +265,12 @@ class FeeTiersSet(NamedTuple):
     tiers: bytes
 
 
+class MarketRateSet(NamedTuple):
+    market_id: int
+    requests_max: int
+    window_ms: int
+
+
 class AccountLimitsSet(NamedTuple):
     account_id: int
     open_orders_max: int
@@ -410,6 +416,7 @@ Event = (
     | SaleChanged
     | SaleSubscribed
     | SaleSettled
+    | MarketRateSet
 )
 
 Emit = Callable[[Event], None]

@@ -31,6 +31,7 @@ from engine.commands import (
     ResolveRequest,
     SetAccountLimits,
     SetFeeTiers,
+    SetMarketRate,
     SetMarketRules,
     SetMarketSchedule,
     SetMarketState,
@@ -189,6 +190,8 @@ class Machine:
             reason = self.market_admin.set_schedule(command, now_ns, emit)
         elif isinstance(command, SetFeeTiers):
             reason = self.market_admin.set_fee_tiers(command, now_ns, emit)
+        elif isinstance(command, SetMarketRate):
+            reason = self.market_admin.set_rate(command, now_ns, emit)
         elif isinstance(command, DelistMarket):
             reason = self.market_admin.delist(command, now_ns, emit)
         elif isinstance(command, SetAccountLimits):

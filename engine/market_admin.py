@@ -7,8 +7,16 @@ from __future__ import annotations
 
 from engine import rejects
 from engine.codec import pack_schedule, pack_tiers, unpack_schedule, unpack_tiers
-from engine.commands import DelistMarket, ListMarket, SetFeeTiers, SetMarketRules, SetMarketSchedule, SetMarketState
-from engine.events import Emit, FeeTiersSet, MarketRulesSet, MarketScheduleSet
+from engine.commands import (
+    DelistMarket,
+    ListMarket,
+    SetFeeTiers,
+    SetMarketRate,
+    SetMarketRules,
+    SetMarketSchedule,
+    SetMarketState,
+)
+from engine.events import Emit, FeeTiersSet, MarketRateSet, MarketRulesSet, MarketScheduleSet
 from engine.fees import tiers_allowed
 from engine.listing import reference_ticks, rules_allowed, rules_of
 from engine.market import Market
@@ -90,6 +98,19 @@ class MarketAdmin:
         market.session.schedule = steps
         self._sessions.plan_next_step(market, timestamp_ns)
         emit(MarketScheduleSet(market.spec.market_id, pack_schedule(steps)))
+        return rejects.ACCEPTED
+
+    def set_rate(self, command: SetMarketRate, timestamp_ns: int, emit: Emit) -> int:
+        if bool(command.requests_max) != bool(command.window_ms):
+            return rejects.MALFORMED
+        market, reason = self._listed(command.market_id)
+        if market is None:
+            return reason
+        session = market.session
+        if (session.requests_max, session.window_ms) != (command.requests_max, command.window_ms):
+            session.requests_max, session.window_ms = command.requests_max, command.window_ms
+            session.window = session.requests_in_window = 0
+        emit(MarketRateSet(market.spec.market_id, command.requests_max, command.window_ms))
         return rejects.ACCEPTED
 
     def set_fee_tiers(self, command: SetFeeTiers, timestamp_ns: int, emit: Emit) -> int:

@@ -93,6 +93,7 @@ def market(machine: Machine, market_id: int) -> Fields | None:
         "auction_phase": session.phase,
         "ends_at_ns": session.announced_end_ns,
         "rules": session.rules._asdict(),
+        "rate": [session.requests_max, session.window_ms],
         "tiers": [list(tier) for tier in session.tiers],
         "schedule": [list(step) for step in session.schedule],
         "waiting_stops": len(found.stops),

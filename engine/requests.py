@@ -34,6 +34,7 @@ from engine.commands import (
 from engine.dedup import Receipt, Receipts, is_valid_id
 from engine.events import CommandRejected, Emit, Event, RequestFenced, RequestRepeated
 from engine.order_reports import reported
+from engine.rate import use_rate
 from engine.registry import Registry
 from engine.sale import Sales
 from engine.trading import Trading
@@ -133,7 +134,7 @@ class Requests:
             conflict = self._conflict_of_second_id(command)
             if conflict is not None:
                 return [conflict]
-        if kind in _RATED and not self._accounts.use_rate(command.account_id, timestamp_ns):
+        if kind in _RATED and not self._use_rates(command, timestamp_ns):
             return [CommandRejected(rejects.RATE_LIMIT, 0)]
         events = []
         reason, subject_id = self._handlers[kind](command, sequence, timestamp_ns, events.append)
@@ -205,6 +206,21 @@ class Requests:
             return CommandRejected(reason, other.sequence)
         named = self._named_for_ever(command.account_id, command.stop_client_order_id)
         return CommandRejected(rejects.ID_CONFLICT, named) if named else None
+
+    def _use_rates(self, command: Request, timestamp_ns: int) -> bool:
+        """Count a placement or an amendment, against the account's rate and then against the market's."""
+        if not self._accounts.use_rate(command.account_id, timestamp_ns):
+            return False
+        if isinstance(command, AmendOrder):
+            order = self._trading.find_order(command.account_id, command.order_id, command.client_order_id)
+            market_id = 0 if order is None else order.market_id
+        else:
+            market_id = command[2]
+        market = self._trading.markets.get(market_id)
+        if market is None or not market.session.requests_max:
+            return True
+        session = market.session
+        return use_rate(session, session.requests_max, session.window_ms, timestamp_ns)
 
     def _place(self, command: PlaceOrder | PlaceSpecialOrder, sequence: int, now_ns: int, emit: Emit) -> Outcome:
         reason = self._trading.place(command, sequence, now_ns, emit)

@@ -46,6 +46,7 @@ class Session:
     """One market's. ``last_price_ticks`` is 0 until there is one; ``phase_ends_ns`` 0 if no time ends it.
 
     ``announced_end_ns`` is when the fixed part of an auction is over: nobody is told when a random end comes.
+    ``requests_max`` per ``window_ms`` is the market's rate, 0 if it has none (``engine.rate`` counts).
     ``reference_ticks`` is what the band is measured from: the last price before the command under way.
     """
 
@@ -57,10 +58,14 @@ class Session:
         "phase",
         "phase_ends_ns",
         "reference_ticks",
+        "requests_in_window",
+        "requests_max",
         "rules",
         "schedule",
         "state",
         "tiers",
+        "window",
+        "window_ms",
     )
 
     def __init__(self) -> None:
@@ -73,6 +78,10 @@ class Session:
         self.announced_end_ns = 0
         self.indicative = NOTHING
         self.tiers: Sequence[FeeTier] = ()
+        self.requests_max = 0
+        self.window_ms = 0
+        self.window = 0
+        self.requests_in_window = 0
         self.schedule: Sequence[ScheduleStep] = ()
         self.next_step_ns = 0
 

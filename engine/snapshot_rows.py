@@ -25,7 +25,7 @@ DEPOSIT_ROW: Final = Struct("<QQIq")
 BALANCE_ROW: Final = Struct("<QIqq")
 SUPPLY_ROW: Final = Struct("<Iq")
 ORDER_ROW: Final = Struct("<QQI7B12qQB6qQ")
-SESSION_ROW: Final = Struct("<BqBqqqqqqIBIIIBII")  # then the packed schedule and fee tiers
+SESSION_ROW: Final = Struct("<BqBqqqqqqIBIIIBIIIIQI")  # then the packed schedule and fee tiers
 STANDING_ROW: Final = Struct("<QBIIIIQIq")
 RECEIPT_ROW: Final = Struct("<QQHQq")
 
@@ -74,6 +74,10 @@ def session_row(session: Session) -> tuple[tuple[int, ...], tuple[bytes, ...]]:
         session.next_step_ns,
         *session.indicative,
         *session.rules,
+        session.requests_max,
+        session.window_ms,
+        session.window,
+        session.requests_in_window,
     )
     return numbers, (pack_schedule(session.schedule), pack_tiers(session.tiers))
 
@@ -84,7 +88,8 @@ def restore_session(machine: Machine, market_id: int, row: tuple[int, ...], sche
     session.state, session.last_price_ticks, session.phase = row[:3]
     session.phase_ends_ns, session.announced_end_ns, session.next_step_ns = row[3:6]
     session.indicative = Indicative(*row[6:9])
-    session.rules = MarketRules(*row[9:])
+    session.rules = MarketRules(*row[9:17])
+    session.requests_max, session.window_ms, session.window, session.requests_in_window = row[17:]
     session.schedule = unpack_schedule(schedule) or ()
     session.tiers = unpack_tiers(tiers) or ()
     machine.timers.schedule(session.phase_ends_ns, AUCTION_PHASE, market_id)

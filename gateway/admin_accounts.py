@@ -8,7 +8,14 @@ from typing import Final
 from engine.amounts import POWERS_OF_TEN, format_units
 from engine.commands import CreateAccount, CreateApiKey, Deposit, FreezeAccount, SetAccountLimits
 from engine.events import AccountCreated, FundsDeposited, OrderClosed
-from engine.types import OPEN_ORDERS_PER_ACCOUNT_MAX, ROLE_NAMES, STOPS_PER_MARKET_MAX, AccountLimits
+from engine.types import (
+    OPEN_ORDERS_PER_ACCOUNT_MAX,
+    REQUESTS_MAX,
+    ROLE_NAMES,
+    STOPS_PER_MARKET_MAX,
+    WINDOW_MS_MAX,
+    AccountLimits,
+)
 from gateway.accounts import account_body, balances_reply
 from gateway.auth import seal
 from gateway.endpoint import Call, Reply
@@ -30,8 +37,6 @@ from gateway.rendering import Json
 _ROLES: Final = numbered(ROLE_NAMES)
 _SECRET_BYTES: Final = 32
 _KEY_ID_BYTES: Final = 8
-_REQUESTS_MAX: Final = (1 << 32) - 1
-_WINDOW_MS_MAX: Final = 86_400_000
 
 
 async def create(call: Call) -> Reply:
@@ -107,7 +112,7 @@ async def set_limits(call: Call) -> Reply:
     """All limits anew: 0, or what is not named, is the exchange's own limit of orders, or none of requests."""
     document = read_object(call.body)
     check_fields(document, frozenset(AccountLimits._fields))
-    maxima = AccountLimits(OPEN_ORDERS_PER_ACCOUNT_MAX, STOPS_PER_MARKET_MAX, _REQUESTS_MAX, _WINDOW_MS_MAX)
+    maxima = AccountLimits(OPEN_ORDERS_PER_ACCOUNT_MAX, STOPS_PER_MARKET_MAX, REQUESTS_MAX, WINDOW_MS_MAX)
     limits = AccountLimits(
         *(
             read_integer(document, name, minimum=0, maximum=maximum, default=0)

@@ -6,7 +6,15 @@ from typing import Final
 
 from engine.amounts import SCALE_MAX, UNREPRESENTABLE, Decimal, to_units
 from engine.codec import pack_schedule, pack_tiers
-from engine.commands import DelistMarket, ListMarket, SetFeeTiers, SetMarketRules, SetMarketSchedule, SetMarketState
+from engine.commands import (
+    DelistMarket,
+    ListMarket,
+    SetFeeTiers,
+    SetMarketRate,
+    SetMarketRules,
+    SetMarketSchedule,
+    SetMarketState,
+)
 from engine.events import MarketCreated, MarketStateChanged, OrderClosed
 from engine.types import (
     AUCTION_MS_MAX,
@@ -15,9 +23,11 @@ from engine.types import (
     FEE_TIERS_MAX,
     MARKET_STATE_NAMES,
     OPEN_ORDERS_PER_ACCOUNT_MAX,
+    REQUESTS_MAX,
     SCHEDULE_STEPS_MAX,
     STOPS_PER_MARKET_MAX,
     TRADING,
+    WINDOW_MS_MAX,
     FeeTier,
     MarketRules,
     ScheduleStep,
@@ -124,6 +134,18 @@ async def set_fee_tiers(call: Call) -> Reply:
     tiers = [_read_tier(one, market) for one in given]
     command = SetFeeTiers(call.caller.account_id, call.issued_at_ns, market.market_id, pack_tiers(tiers))
     return _reply(await call.execute(command), market, {"fee_tiers": tiers_body(market, tiers)})
+
+
+async def set_rate(call: Call) -> Reply:
+    """How many placements and amendments the market takes per window of log time; 0 and 0 are no limit."""
+    document = read_object(call.body)
+    check_fields(document, frozenset(("requests_max", "window_ms")))
+    requests_max = read_integer(document, "requests_max", minimum=0, maximum=REQUESTS_MAX)
+    window_ms = read_integer(document, "window_ms", minimum=0, maximum=WINDOW_MS_MAX)
+    market = await _market(call)
+    command = SetMarketRate(call.caller.account_id, call.issued_at_ns, market.market_id, requests_max, window_ms)
+    outcome = await call.execute(command)
+    return _reply(outcome, market, {"rate": {"requests_max": requests_max, "window_ms": window_ms}})
 
 
 async def delist(call: Call) -> Reply:

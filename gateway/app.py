@@ -82,6 +82,7 @@ def build_app(edge: Edge) -> Starlette:
         route("POST", "/v1/admin/markets/{market}/state", admin_markets.set_state, OPERATOR),
         route("PUT", "/v1/admin/markets/{market}/schedule", admin_markets.set_schedule, OPERATOR),
         route("PUT", "/v1/admin/markets/{market}/fee-tiers", admin_markets.set_fee_tiers, OPERATOR),
+        route("PUT", "/v1/admin/markets/{market}/rate", admin_markets.set_rate, OPERATOR),
         route("POST", "/v1/admin/accounts", admin_accounts.create, OPERATOR),
         route("POST", "/v1/admin/accounts/{name}/keys", admin_accounts.create_key, OPERATOR),
         route("GET", "/v1/admin/accounts/{name}/balances", admin_accounts.show_balances, OPERATOR),

@@ -20,6 +20,7 @@ def living_market_body(market: Market, state: dict[str, Any]) -> Json:
         "last_price": market.price(last_price_ticks) if last_price_ticks else None,
         "auction": _auction_body(market, state) if state["state"] == AUCTION else None,
         "rules": rules_body(MarketRules(**state["rules"])),
+        "rate": dict(zip(("requests_max", "window_ms"), state["rate"], strict=True)),
         "fee_tiers": tiers_body(market, (FeeTier(*tier) for tier in state["tiers"])),
         "schedule": schedule_body(ScheduleStep(*step) for step in state["schedule"]),
     }

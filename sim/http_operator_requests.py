@@ -17,6 +17,7 @@ from engine.commands import (
     ListMarket,
     SetAccountLimits,
     SetFeeTiers,
+    SetMarketRate,
     SetMarketRules,
     SetMarketSchedule,
     SetMarketState,
@@ -71,7 +72,8 @@ def operator_request(command: Command, names: Names) -> HttpRequest | None:
 def _market_request(command: Command, names: Names) -> HttpRequest | None:
     if isinstance(command, ListMarket):
         return HttpRequest("POST", "/v1/admin/markets", _listing_body(command))
-    if not isinstance(command, SetMarketRules | SetMarketState | SetMarketSchedule | DelistMarket | SetFeeTiers):
+    settings = SetMarketRules | SetMarketState | SetMarketSchedule | DelistMarket | SetFeeTiers | SetMarketRate
+    if not isinstance(command, settings):
         return None
     path = f"/v1/admin/markets/{names.market(command.market_id)}"
     match command:
@@ -85,6 +87,9 @@ def _market_request(command: Command, names: Names) -> HttpRequest | None:
                 for step in unpack_schedule(command.steps) or ()
             ]
             return HttpRequest("PUT", f"{path}/schedule", {"steps": steps})
+        case SetMarketRate():
+            rate = {"requests_max": command.requests_max, "window_ms": command.window_ms}
+            return HttpRequest("PUT", f"{path}/rate", rate)
         case SetFeeTiers():
             decimals = names.quote_decimals(command.market_id)
             tiers = [

@@ -10,6 +10,7 @@
                                                       ``cancel_only``, ``halted``, ``closed``
 ``schedule in GLD-EUR: 08:50 auction, 17:00 closed``  every day at that time (UTC); ``none`` ends it
 ``fee tiers in GLD-EUR: 1000 maker 0.0005 taker 0``   from a volume of 30 days on; more after commas; ``none``
+``rate in GLD-EUR: 100 per 1s``                       placements and amendments of everybody; ``none`` ends it
 ``delist GLD-EUR``
 ====================================================  ================================================================
 """
@@ -21,7 +22,15 @@ from typing import Final
 
 from engine.amounts import to_units
 from engine.codec import pack_schedule, pack_tiers
-from engine.commands import DelistMarket, ListMarket, SetFeeTiers, SetMarketRules, SetMarketSchedule, SetMarketState
+from engine.commands import (
+    DelistMarket,
+    ListMarket,
+    SetFeeTiers,
+    SetMarketRate,
+    SetMarketRules,
+    SetMarketSchedule,
+    SetMarketState,
+)
 from engine.types import MARKET_STATE_NAMES, TRADING, FeeTier, MarketRules, ScheduleStep
 from sim.phrases import Asked, Phrase, Words, World, decimal, duration_ms, listed, operator, phrase, ppm
 from sim.scenario import ScenarioError
@@ -105,6 +114,12 @@ def _fee_tiers(words: Words, world: World) -> Asked:
     return Asked(market, SetFeeTiers(*operator(words, world), market_id, pack_tiers(tiers)))
 
 
+def _rate(words: Words, world: World) -> Asked:
+    market, market_id = _about_market("rate", words, world)
+    rate = (int(words["requests"]), duration_ms(words["window"])) if "requests" in words else (0, 0)
+    return Asked(market, SetMarketRate(*operator(words, world), market_id, *rate))
+
+
 def _delist(words: Words, world: World) -> Asked:
     command = DelistMarket(*operator(words, world), world.market_id(words["market"]))
     return Asked(f"delisting of {words['market']}", command)
@@ -130,5 +145,6 @@ MARKET_PHRASES: Final[tuple[Phrase, ...]] = (
     phrase(r"state (?P<state>\w+)", _market_state),
     phrase(r"schedule(?: in (?P<in>[^\s:]+))?: (?P<steps>.+)", _schedule),
     phrase(r"fee tiers(?: in (?P<in>[^\s:]+))?: (?P<tiers>.+)", _fee_tiers),
+    phrase(r"rate(?: in (?P<in>[^\s:]+))?: (?:none|(?P<requests>\d+) per (?P<window>\S+))", _rate),
     phrase(r"delist (?P<market>\S+)", _delist),
 )

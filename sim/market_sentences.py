@@ -16,6 +16,7 @@ from engine.events import (
     FeeTiersSet,
     IndicativePriceChanged,
     MarketCreated,
+    MarketRateSet,
     MarketRulesSet,
     MarketScheduleSet,
     MarketStateChanged,
@@ -50,6 +51,9 @@ def market_sentence(event: Event, register: Register) -> str | None:
                 for volume_units, maker_fee_ppm, taker_fee_ppm in unpack_tiers(event.tiers) or []
             )
             return f"{market.name} has the fee tiers: {text or 'none'}"
+        case MarketRateSet():
+            rate = f"{event.requests_max} per {_seconds(event.window_ms)}" if event.requests_max else "none"
+            return f"{register.markets[event.market_id].name} has the rate: {rate}"
     return None
 
 

@@ -39,6 +39,7 @@ from engine.commands import (
     ResolveRequest,
     SetAccountLimits,
     SetFeeTiers,
+    SetMarketRate,
     SetMarketRules,
     SetMarketSchedule,
     SetMarketState,
@@ -104,6 +105,7 @@ BY_OPERATORS: dict[type[Any], Callable[[World, Any], None]] = {
     SetMarketSchedule: model_markets.set_schedule,
     DelistMarket: model_markets.delist,
     SetFeeTiers: model_markets.set_fee_tiers,
+    SetMarketRate: model_markets.set_rate,
     SetAccountLimits: model_changes.set_limits,
     FreezeAccount: model_changes.freeze,
     Tick: lambda world, _: world.tell(TimeReached(world.now_ns)),
@@ -210,7 +212,7 @@ def _request(world: World, command: Command) -> None:
             world.events += [RequestRepeated(named.number, rejects.ACCEPTED), named.told()]
             return
     if isinstance(command, PlaceOrder | PlaceSpecialOrder | PlaceOco | AmendOrder):
-        _use_rate(world, command.account_id)
+        _use_rates(world, command)
     reason, subjects = rejects.ACCEPTED, [_own_subject(world, command)] * 2
     try:
         made = _do(world, command, subjects[0])
@@ -315,17 +317,27 @@ def _names_fit(command: Command) -> bool:
     return True
 
 
-def _use_rate(world: World, number: int) -> None:
-    """Requests are counted per window of log time; those that were refused for it do not count."""
-    account = world.accounts[number]
-    limits = account.limits
-    if not limits.requests_max:
+def _use_rates(world: World, command: PlaceOrder | PlaceSpecialOrder | PlaceOco | AmendOrder) -> None:
+    """Requests are counted per window of log time, of the account and then of the market."""
+    account = world.accounts[command.account_id]
+    _use_rate(world, account.rated_ns, account.limits.requests_max, account.limits.window_ms)
+    if isinstance(command, AmendOrder):
+        order = model_changes.find(world, command.account_id, command.order_id, command.client_order_id)
+        market = None if order is None else order.market
+    else:
+        market = world.markets.get(command.market_id)
+    if market is not None:
+        _use_rate(world, market.rated_ns, *market.rate)
+
+
+def _use_rate(world: World, rated_ns: list[int], requests_max: int, window_ms: int) -> None:
+    """Those that were refused for it do not count."""
+    if not requests_max:
         return
-    window_ns = limits.window_ms * NS_PER_MS
-    used = sum(when_ns // window_ns == world.now_ns // window_ns for when_ns in account.rated_ns)
-    if used >= limits.requests_max:
+    window_ns = window_ms * NS_PER_MS
+    if sum(when_ns // window_ns == world.now_ns // window_ns for when_ns in rated_ns) >= requests_max:
         raise Refused(rejects.RATE_LIMIT)
-    account.rated_ns.append(world.now_ns)
+    rated_ns.append(world.now_ns)
 
 
 def _forget(world: World) -> None:

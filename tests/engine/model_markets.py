@@ -15,6 +15,7 @@ from engine.commands import (
     DelistMarket,
     ListMarket,
     SetFeeTiers,
+    SetMarketRate,
     SetMarketRules,
     SetMarketSchedule,
     SetMarketState,
@@ -25,6 +26,7 @@ from engine.events import (
     AssetCreated,
     FeeTiersSet,
     MarketCreated,
+    MarketRateSet,
     MarketRulesSet,
     MarketScheduleSet,
     RequestRepeated,
@@ -184,6 +186,17 @@ def set_schedule(world: World, asked: SetMarketSchedule) -> None:
         raise Refused(rejects.MARKET_RULES)
     market.schedule, market.scheduled_until_ns = steps, world.now_ns
     world.tell(MarketScheduleSet(market.number, pack_schedule(steps)))
+
+
+def set_rate(world: World, asked: SetMarketRate) -> None:
+    """So many requests in so long, or neither; another rate begins to count anew."""
+    if (asked.requests_max == 0) != (asked.window_ms == 0):
+        raise Refused(rejects.MALFORMED)
+    market = _listed(world, asked.market_id)
+    rate = (asked.requests_max, asked.window_ms)
+    if rate != market.rate:
+        market.rate, market.rated_ns = rate, []
+    world.tell(MarketRateSet(asked.market_id, *rate))
 
 
 def set_fee_tiers(world: World, asked: SetFeeTiers) -> None:

@@ -74,6 +74,8 @@ class ModelMarket:
     indicative: tuple[int, int, int] = (0, 0, 0)
     tiers: list[FeeTier] = field(default_factory=list)
     schedule: list[ScheduleStep] = field(default_factory=list)
+    rate: tuple[int, int] = (0, 0)  # so many requests in so many ms; 0 is no limit
+    rated_ns: list[int] = field(default_factory=list)  # when it took a placement or an amendment since that was set
     scheduled_until_ns: int = 0  # the steps up to then were done, or were before the schedule
 
     @property

@@ -82,6 +82,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     commands.DecideSale(0, NOW_NS, 1, 1),
     commands.SubscribeSale(8, NOW_NS, 1, 600, 0, *ABSENT, b"s-1"),
+    commands.SetMarketRate(0, NOW_NS, 1, 5_000, 1_000),
 )
 EVENTS: tuple[Event, ...] = (
     events.CommandRejected(23, 0),
@@ -139,6 +140,7 @@ EVENTS: tuple[Event, ...] = (
     ),
     events.SaleSubscribed(43, 1, 8, 15_500, 600, 9_300_000),
     events.SaleSettled(43, 1, 8, 400, 6_200_000, 3_100_000),
+    events.MarketRateSet(1, 5_000, 1_000),
 )
 GOLDEN = Path(__file__).parent / "golden_records.txt"
 
@@ -279,7 +281,8 @@ def test_a_record_read_as_another_kind_is_refused() -> None:
     # The texts of these examples happen to be as long as the fields of other kinds.
     lengths_fit = {("CreateAsset", "SetMarketState"), ("CreateAsset", "DecideSale"), ("CancelOrder", "DecideTransfer")}
     lengths_fit |= {("PlaceOrder", "SetMarketRules"), ("CreateTransfer", "SetMarketRules")}
-    lengths_fit |= {("SetFeeTiers", "CreateMarket")}
+    lengths_fit |= {("SetFeeTiers", "CreateMarket"), ("CreateAccount", "SetMarketRate")}
+    lengths_fit |= {("CancelOrder", "SetMarketRate"), ("DecideTransfer", "SetMarketRate")}
     for command in COMMANDS:
         data = encode_command(command)
         for layout in COMMAND_LAYOUTS:

@@ -40,6 +40,7 @@ ADMIN = (
     commands.SetMarketState(OPS, 0, GLD_EUR, HALTED),
     commands.SetMarketSchedule(OPS, 0, GLD_EUR, b""),
     commands.SetFeeTiers(OPS, 0, GLD_EUR, b""),
+    commands.SetMarketRate(OPS, 0, GLD_EUR, 5, 1_000),
     commands.DelistMarket(OPS, 0, GLD_EUR),
 )
 
@@ -317,3 +318,22 @@ def test_no_sale_is_made_for_a_delisted_market() -> None:
     assert reason(exchange.run(commands.CreateSale(OPS, 0, *sale, b"before"))) == rejects.ACCEPTED
     exchange.run(commands.DelistMarket(OPS, 0, GLD_EUR))
     assert reason(exchange.run(commands.CreateSale(OPS, 0, *sale, b"after"))) == rejects.SALE_RULES
+
+
+@pytest.mark.parametrize("rate", [(1, 0), (0, 1)])
+def test_a_rate_has_a_maximum_and_a_window_or_neither(rate: tuple[int, int]) -> None:
+    assert reason(Exchange().run(commands.SetMarketRate(OPS, 0, GLD_EUR, *rate))) == rejects.MALFORMED
+
+
+def test_a_market_takes_so_many_requests_in_a_window_of_log_time() -> None:
+    exchange = Exchange(1_000)
+    exchange.run(commands.SetMarketRate(OPS, 0, GLD_EUR, 2, 60_000))
+    exchange.buy(ANA, 1, 900, "a1")
+    exchange.buy(BO, 1, 900, "b1")
+    assert reason(exchange.buy(ANA, 1, 900, "a2")) == rejects.RATE_LIMIT
+    assert reason(exchange.amend(BO, "b1", lots=2)) == rejects.RATE_LIMIT
+    assert reason(exchange.cancel(ANA, "a1")) == rejects.ACCEPTED, "cancelling is always possible"
+    exchange.run(commands.SetMarketRate(OPS, 0, GLD_EUR, 2, 60_000))
+    assert reason(exchange.buy(ANA, 1, 900, "a2")) == rejects.RATE_LIMIT, "the same rate again does not begin anew"
+    exchange.wait(60_000)
+    assert reason(exchange.buy(ANA, 1, 900, "a2")) == rejects.ACCEPTED, "what was refused for the rate may come again"

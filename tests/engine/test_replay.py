@@ -60,6 +60,7 @@ def life_with_all_kinds() -> Exchange:
         commands.CreateApiKey(OPS, 0, ANA, b"key", b"sealed"),
     )
     x.set_tiers((1_000, 900, 2_000), (5_000, -500, 1_000))
+    x.run(commands.SetMarketRate(OPS, 0, GLD_EUR, 10_000, 60_000))
     x.sell(BO, 9, 1_005, "b1")
     x.buy(ANA, 4, 1_005, "a1")
     x.stop(ANA, SELL, 2, 990, "s1")

@@ -19,6 +19,7 @@ from engine.commands import (
     ListMarket,
     SetAccountLimits,
     SetFeeTiers,
+    SetMarketRate,
     SetMarketRules,
     SetMarketSchedule,
     SetMarketState,
@@ -72,7 +73,10 @@ def set_schedule(choice: Choice, now_ns: int, market: int, account: int) -> SetM
     )
 
 
-def set_tiers(choice: Choice, now_ns: int, market: int, account: int) -> SetFeeTiers:
+def set_tiers(choice: Choice, now_ns: int, market: int, account: int) -> SetFeeTiers | SetMarketRate:
+    if choice.option % 3 == 0:
+        rates = ((0, 0), (0, 0), (2, 2_000), (1, 5_000), (3, 0))
+        return SetMarketRate(0, now_ns, market, *rates[choice.earlier % len(rates)])
     some: tuple[list[FeeTier], ...] = (
         [],
         [FeeTier(20_000, 500, 2_000), FeeTier(90_000, -300, 1_500)],

@@ -34,6 +34,7 @@ def test_admin_routes_are_for_operators(market: Market) -> None:
         ("POST", "/v1/admin/markets/GLD-EUR/state"),
         ("PUT", "/v1/admin/markets/GLD-EUR/schedule"),
         ("PUT", "/v1/admin/markets/GLD-EUR/fee-tiers"),
+        ("PUT", "/v1/admin/markets/GLD-EUR/rate"),
         ("PUT", "/v1/admin/accounts/Bo/limits"),
         ("POST", "/v1/admin/accounts/Bo/freeze"),
         ("GET", "/v1/admin/withdrawals"),

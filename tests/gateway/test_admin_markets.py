@@ -141,6 +141,19 @@ def test_fee_tiers_are_set_and_ended(exchange: Market) -> None:
     assert expect(200, exchange.operator("PUT", path, {"tiers": []})).body["fee_tiers"] == []
 
 
+def test_a_market_takes_so_many_requests_and_no_more(exchange: Market) -> None:
+    name = list_market(exchange)
+    rate = {"requests_max": 1, "window_ms": 86_400_000}
+    told = expect(200, exchange.operator("PUT", f"/v1/admin/markets/{name}/rate", rate)).body
+    assert told["rate"] == rate == exchange.public("GET", f"/v1/markets/{name}").body["rate"]
+    expect(201, exchange.ana("POST", "/v1/orders", limit_order("buy", "1", "9.00") | {"market": name}))
+    refused = exchange.ana("POST", "/v1/orders", limit_order("buy", "1", "9.00") | {"market": name})
+    assert (refused.status, refused.code) == (429, "RATE_LIMIT")
+    none = {"requests_max": 0, "window_ms": 0}
+    assert expect(200, exchange.operator("PUT", f"/v1/admin/markets/{name}/rate", none)).body["rate"] == none
+    expect(201, exchange.ana("POST", "/v1/orders", limit_order("buy", "1", "9.00") | {"market": name}))
+
+
 def test_a_delisted_market_ends_with_its_orders(exchange: Market) -> None:
     name = list_market(exchange)
     order = expect(201, exchange.ana("POST", "/v1/orders", limit_order("buy", "1", "9.00") | {"market": name})).body
@@ -205,6 +218,11 @@ def test_a_rule_that_cannot_be_is_refused_by_name(exchange: Market, rules: dict[
         ("PUT", "schedule", {"steps": [{"at": "08:50:00", "state": "open", "day": 1}]}, "UNKNOWN_FIELD"),
         ("PUT", "schedule", {"steps": [{"at": "08:50:00", "state": "halted"}]}, "MARKET_RULES"),
         ("PUT", "fee-tiers", {"tiers": [{}]}, "MISSING_FIELD"),
+        ("PUT", "rate", {"requests_max": 5}, "MISSING_FIELD"),
+        ("PUT", "rate", {"requests_max": -1, "window_ms": 1000}, "BAD_FIELD"),
+        ("PUT", "rate", {"requests_max": 1 << 32, "window_ms": 1000}, "BAD_FIELD"),
+        ("PUT", "rate", {"requests_max": 5, "window_ms": 86_400_001}, "BAD_FIELD"),
+        ("PUT", "rate", {"requests_max": 5, "window_ms": 0}, "MALFORMED"),
         ("PUT", "fee-tiers", {"tiers": [{"volume": "1"}] * 9}, "BAD_FIELD"),
         ("PUT", "fee-tiers", {"tiers": [{"volume": 5}]}, "DECIMAL_AS_STRING"),
         ("PUT", "fee-tiers", {"tiers": [{"volume": "-1"}]}, "BAD_DECIMAL"),

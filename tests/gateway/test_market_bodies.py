@@ -19,6 +19,7 @@ def state(**changes: Any) -> dict[str, Any]:
         "auction_phase": 0,
         "ends_at_ns": 0,
         "rules": MarketRules()._asdict(),
+        "rate": [0, 0],
         "tiers": [],
         "schedule": [],
         **changes,
@@ -30,6 +31,7 @@ def test_a_market_without_anything_special() -> None:
     assert (body["market"], body["tick"]) == ("GLD-EUR", "0.01")
     assert (body["state"], body["last_price"], body["auction"]) == ("open", None, None)
     assert (body["fee_tiers"], body["schedule"]) == ([], [])
+    assert body["rate"] == {"requests_max": 0, "window_ms": 0}
     assert body["rules"] == {
         "band": "0.000000",
         "interrupts": False,
