@@ -50,6 +50,16 @@ def assert_refused(result: subprocess.CompletedProcess[str], code: int, complain
     assert result.returncode == code
 
 
+@pytest.mark.parametrize("command", [["accept", "--list"], ["version"]], ids=lambda words: words[0])
+def test_a_reader_that_has_seen_enough_gets_no_traceback(command: list[str]) -> None:
+    reading, writing = os.pipe()
+    process = subprocess.Popen([sys.executable, str(TALLY), *command], stdout=writing, stderr=subprocess.PIPE)
+    os.close(reading)
+    os.close(writing)
+    _, errors = process.communicate(timeout=60)
+    assert (errors, process.returncode) == (b"", 1)
+
+
 def test_help_names_every_command_and_shows_examples() -> None:
     result = tally("--help")
     assert result.returncode == 0
