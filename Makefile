@@ -1,4 +1,5 @@
 # Everything that is done by hand or by CI has a target here. `make run` and `make test` work on a fresh clone.
+# TALLY_PURE=1 in the environment: the engine is not compiled, and runs interpreted even where it was compiled before.
 
 VENV ?= .venv
 ARGS ?=
@@ -6,11 +7,14 @@ ARGS ?=
 PYTHON_CANDIDATES = $(or $(PYTHON),python3.11 python3 python3.12 python3.13 python3.14 python)
 SUITABLE = import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 INSTALLED = $(VENV)/.installed
+# Made from the sources of the engine, where they changed: half a second if nothing did.
+COMPILED = engine/compiled.json
+COMPILE = $(VENV)/bin/python setup.py --quiet build_ext --inplace
 
-.PHONY: help install run test coverage mutants check format bench clean
+.PHONY: help install run test coverage mutants check format bench wheel clean
 
 help:
-	@echo "make install   make $(VENV) and install Tallystick with its tools (done by the others when needed)"
+	@echo "make install   make $(VENV), install Tallystick with its tools, compile the engine (done by the others when needed)"
 	@echo "make run       a whole exchange on this machine: tally up (ARGS=\"--demo --port 9000\")"
 	@echo "make test      the tests (ARGS=\"-k ledger\")"
 	@echo "make coverage  do the tests of the state machine reach every branch of it? (at least 95 %)"
@@ -18,9 +22,11 @@ help:
 	@echo "make check     format, lint and types; changes nothing"
 	@echo "make format    format and mend what the linter can mend"
 	@echo "make bench     measure parts of the exchange (ARGS=\"engine\")"
-	@echo "make clean     remove the environment and all caches; tally-data is kept"
+	@echo "make wheel     build a wheel for this kind of machine, the engine compiled, into dist/"
+	@echo "make clean     remove the environment, what was compiled and all caches; tally-data is kept"
 
 install: $(INSTALLED)
+	@$(COMPILE)
 
 $(INSTALLED): pyproject.toml
 	@python=; for candidate in $(PYTHON_CANDIDATES); do \
@@ -33,17 +39,21 @@ $(INSTALLED): pyproject.toml
 	fi; \
 	echo "installing into $(VENV) with $$("$$python" --version)"; \
 	"$$python" -m venv $(VENV)
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@TALLY_PURE=1 $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
-run: $(INSTALLED)
+$(COMPILED): $(INSTALLED) setup.py $(wildcard engine/*.py engine/*.pxd)
+	@$(COMPILE)
+
+run: $(COMPILED)
 	@$(VENV)/bin/tally up $(ARGS)
 
-test: $(INSTALLED)
+test: $(COMPILED)
 	$(VENV)/bin/python -m pytest $(ARGS)
 
+# Coverage cannot see into compiled modules.
 coverage: $(INSTALLED)
-	$(VENV)/bin/python -m pytest --cov --cov-branch --cov-fail-under=95 tests/engine tests/acceptance $(ARGS)
+	TALLY_PURE=1 $(VENV)/bin/python -m pytest --cov --cov-branch --cov-fail-under=95 tests/engine tests/acceptance $(ARGS)
 
 mutants: $(INSTALLED)
 	@$(VENV)/bin/tally mutants $(ARGS)
@@ -57,9 +67,15 @@ format: $(INSTALLED)
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
 
-bench: $(INSTALLED)
+bench: $(COMPILED)
 	$(VENV)/bin/tally bench $(ARGS)
 
+# What an earlier build left in build/lib would get into the wheel.
+wheel: $(INSTALLED)
+	rm -rf build/lib* build/bdist*
+	$(VENV)/bin/python -m pip wheel --quiet --disable-pip-version-check --no-build-isolation --no-deps --wheel-dir dist .
+	@ls dist/*.whl
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) build dist engine/*.so engine/*.c $(COMPILED) *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -210,6 +210,7 @@ class Group:
         elif isinstance(message, Status):
             self.replicas[link.node_id].status = message
             self._metrics.replica_sequence[link.node_id].set(message.sequence)
+            self._metrics.engine_compiled[link.node_id].set(message.compiled)
             self._saw_sequence(message.sequence)
             self._choose_leader()
         else:

@@ -49,8 +49,15 @@ class GroupMetrics:
             "tally_replica_link_up", "1 while the replica's door is open to us.", ["node"], registry=registry
         )
         sequence = Gauge("tally_replica_sequence", "Sequence that the replica told last.", ["node"], registry=registry)
+        compiled = Gauge(
+            "tally_replica_engine_compiled",
+            "1 if the replica's engine runs compiled, 0 if interpreted.",
+            ["node"],
+            registry=registry,
+        )
         self.link_up = {node: link_up.labels(node) for node in nodes}
         self.replica_sequence = {node: sequence.labels(node) for node in nodes}
+        self.engine_compiled = {node: compiled.labels(node) for node in nodes}
 
 
 class GatewayMetrics:

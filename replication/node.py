@@ -17,6 +17,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, NamedTuple
 
+from engine import FORM
 from engine.codec import encode_command
 from engine.commands import Tick
 from engine.invariants import assert_sound
@@ -181,6 +182,7 @@ class Node:
             leader=self._log.leader_id or "",
             term=self._log.term,
             sequence=self.replica.machine.sequence,
+            compiled=FORM.compiled,
         )
 
     def _propose_tick(self) -> None:
@@ -309,6 +311,7 @@ def run(config: Config, node_id: str) -> int:
     data_dir = node_data_dir(config, node_id)
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     started_s = time.monotonic()
+    logger.info("the engine runs %s", FORM)
     node = Node(config, node_id)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: node.stop())

@@ -7,7 +7,7 @@ many orders::
     gateway                                            replica
     SUBMIT   (u32 correlation, command record)*   -->
     QUERY    {correlation, name, arguments}       -->
-                                                  <--  STATUS   {node, role, leader, term, sequence}
+                                                  <--  STATUS   {node, serving, leader, term, sequence, compiled}
                                                   <--  RESULT   (u32 correlation, u8 outcome, u64 sequence,
                                                                  i64 timestamp_ns, u32 length, event records)*
                                                   <--  ANSWER   {correlation, sequence, value | error}
@@ -49,13 +49,17 @@ class ProtocolError(ValueError):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """``serving``: this replica leads and has applied everything of earlier terms. ``leader`` may be unknown ("")."""
+    """``serving``: this replica leads and has applied everything of earlier terms. ``leader`` may be unknown ("").
+
+    ``compiled`` is the form of its engine.
+    """
 
     node: str
     serving: bool
     leader: str
     term: int
     sequence: int
+    compiled: bool = False
 
 
 class Query(msgspec.Struct, frozen=True):

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from engine import FORM
 from replication.config import Address
 from replication.local_cluster import LOOPBACK, LocalCluster, free_port, require_free_port
 from replication.supervisor import Child, ChildNeverWorked, Supervisor
@@ -128,6 +129,7 @@ def _welcome(options: UpOptions, cluster: LocalCluster, address: Address) -> Non
     _write(f"  operator key  {cluster.operator_key_file}\n")
     _write(f"  data          {cluster.directory}\n")
     _write(f"  logs          {cluster.log_dir}\n")
+    _write(f"  engine        {FORM}\n")
     if options.demo:
         _write("  demo          traders trade BTC-USD by themselves: open the page\n")
     if options.host not in _LOOPBACKS:

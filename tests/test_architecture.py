@@ -5,6 +5,7 @@ line of code that it must object to.
 """
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,9 +53,18 @@ ENGINE_MODULES = frozenset(
         "struct",
         "typing",
         "blake3",
-        "cython",
     ]
 )
+# These choose, before the state machine is imported, whether it runs compiled. They alone may look at files and at the
+# environment, and nothing of the state machine may import them.
+ENGINE_LOADER_MODULES = {
+    "__init__.py": frozenset(["pathlib"]),
+    "form.py": frozenset(["hashlib", "importlib.machinery", "importlib.util", "json", "os", "pathlib", "sys", "types"]),
+}
+# The same of the .pxd files, which give the compiled form its C types: memory and integers, no clock, no system.
+ENGINE_C_MODULES = frozenset(["cython", "cpython.bytearray", "cpython.bytes", "libc.stdint", "libc.string"])
+ENGINE_C_NAMES = re.compile(r"\b(?:double|float|time|rand|random|getenv|include)\b")
+_CIMPORT = re.compile(r"\s*(?:from\s+(\S+)\s+cimport\b|cimport\s+(\S+))")
 ENGINE_FORBIDDEN_CALLS = frozenset(
     ["open", "hash", "id", "repr", "float", "print", "input", "eval", "exec", "compile", "__import__", "vars"]
 )
@@ -89,12 +99,20 @@ def arrow_faults(package: str, tree: ast.Module) -> list[str]:
     return faults
 
 
-def determinism_faults(tree: ast.Module) -> list[str]:
+def determinism_faults(tree: ast.Module, file: str = "") -> list[str]:
+    """What could differ between replicas in one file of the engine, given by its name."""
+    of_loader = ENGINE_LOADER_MODULES.get(file, frozenset())
     faults = [
         f"line {line}: imports {name}"
         for line, name in imports(tree)
-        if name.partition(".")[0] != "engine" and name not in ENGINE_MODULES
+        if name.partition(".")[0] != "engine" and name not in ENGINE_MODULES | of_loader
     ]
+    if file not in ENGINE_LOADER_MODULES:
+        faults += [
+            f"line {line}: imports {name}: the state machine does not know its own form"
+            for line, name in imports(tree)
+            if name in ("engine.form", "engine.FORM")
+        ]
     for node in ast.walk(tree):
         match node:
             case ast.Constant(value=float() | complex()):
@@ -109,6 +127,22 @@ def determinism_faults(tree: ast.Module) -> list[str]:
                 faults.append(f"line {node.lineno}: a global that changes")
             case ast.AsyncFunctionDef():
                 faults.append(f"line {node.lineno}: an async function")
+    return faults
+
+
+def c_faults(text: str) -> list[str]:
+    """What could differ between replicas in one .pxd of the engine."""
+    faults = []
+    for line, source in enumerate(text.splitlines(), start=1):
+        code = source.partition("# ")[0]
+        cimport = _CIMPORT.match(code)
+        name = cimport and (cimport[1] or cimport[2])
+        if name and name.partition(".")[0] != "engine" and name not in ENGINE_C_MODULES:
+            faults.append(f"line {line}: cimports {name}")
+        elif "extern from" in code and "extern from *" not in code:
+            faults.append(f"line {line}: declares what another header has")
+        elif found := ENGINE_C_NAMES.search(code):
+            faults.append(f"line {line}: says {found[0]}")
     return faults
 
 
@@ -131,13 +165,44 @@ def test_a_module_imports_only_what_its_package_may(path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "engine").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_engine_is_a_function_of_its_inputs(path: Path) -> None:
-    assert determinism_faults(ast.parse(path.read_text())) == []
+    file = str(path.relative_to(ROOT / "engine"))
+    assert determinism_faults(ast.parse(path.read_text()), file) == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "engine").glob("*.pxd")), ids=lambda path: path.name)
+def test_the_compiled_engine_is_a_function_of_its_inputs(path: Path) -> None:
+    assert path.with_suffix(".py").exists(), "it gives types to no module"
+    assert c_faults(path.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from libc.time cimport time",
+        "from libc.stdlib cimport rand",
+        "cimport posix.unistd",
+        "from cpython.time cimport perf_counter",
+        "cdef double price",
+        "    cdef float _fee",
+        'cdef extern from "time.h":',
+        "    #include <time.h>",
+        'include "other.pxi"',
+    ],
+)
+def test_what_could_differ_between_compiled_replicas_is_found(line: str) -> None:
+    assert c_faults(f"cimport cython\n{line}\n") != []
+
+
+def test_c_types_are_let_through() -> None:
+    lines = ["from libc.stdint cimport int64_t", "from engine cimport wire", "cdef int64_t price_ticks  # no float"]
+    assert c_faults("\n".join(lines)) == []
 
 
 def test_there_are_modules_to_check() -> None:
     """An empty list of files would pass everything above."""
     for package in PACKAGES:
         assert any(package in path.parts for path in modules()), package
+    assert any((ROOT / "engine").glob("*.pxd"))
 
 
 @pytest.mark.parametrize("package", [*PACKAGES, "tests"])
@@ -204,6 +269,9 @@ def test_an_allowed_import_is_let_through(package: str, line: str) -> None:
         "x = 1e3",
         "x = a / b",
         "x /= 2",
+        "from engine import FORM",
+        "from engine import form",
+        "from engine.form import Form",
         "open('f')",
         "key = hash(name)",
         "key = id(order)",
@@ -217,6 +285,13 @@ def test_an_allowed_import_is_let_through(package: str, line: str) -> None:
 )
 def test_what_could_differ_between_replicas_is_found(line: str) -> None:
     assert determinism_faults(ast.parse(line)) != []
+
+
+def test_the_choice_of_the_form_may_look_around_and_nothing_else_may() -> None:
+    tree = ast.parse("import os, hashlib\nfrom engine.form import Form")
+    assert determinism_faults(tree, "form.py") == []
+    assert len(determinism_faults(tree, "machine.py")) == 3
+    assert determinism_faults(ast.parse("import time, random, socket"), "form.py") != []
 
 
 def test_integers_and_sorted_sets_are_let_through() -> None:

@@ -22,6 +22,11 @@ def test_every_pinned_package_is_justified() -> None:
     assert len(rows - {"package"}) == len(pins), "docs/dependencies.md names a package that is gone"
 
 
+def test_the_build_has_the_same_tools_with_pip_and_with_make() -> None:
+    document = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert set(document["build-system"]["requires"]) <= set(document["project"]["optional-dependencies"]["dev"])
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_links_between_pages_lead_somewhere(page: str) -> None:
     path = ROOT / page

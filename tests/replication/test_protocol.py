@@ -27,6 +27,7 @@ def test_results_come_back_with_their_events() -> None:
     "message",
     [
         Status("node-1", True, "node-1", 3, 99),
+        Status("node-1", False, "", 3, 99, compiled=True),
         Query(5, "book", {"market_id": 1, "depth": 20}),
         Answer(5, 99, {"bids": [[1, 2, 3]]}),
         Answer(6, 99, None, "there is no such question"),

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from engine import FORM
 from replication.local_cluster import LocalCluster
 
 ROOT = Path(__file__).parents[2]
@@ -59,6 +60,7 @@ def run_until_started(config_file: Path) -> int:
 def test_a_replica_that_was_asked_to_end_ends_well(config_file: Path) -> None:
     assert run_until_started(config_file) == 0
     assert log_of(config_file).splitlines()[-1].endswith("node-1 stopped at sequence 0")
+    assert log_of(config_file).splitlines()[0].endswith(f"the engine runs {FORM}")
 
 
 def test_a_taken_port_may_be_free_the_next_time(config_file: Path) -> None:

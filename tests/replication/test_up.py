@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from engine import FORM
+
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 30.0
 
@@ -83,6 +85,7 @@ def start(tmp_path: Path) -> Iterator[Callable[[], Up]]:
 
 def test_it_mends_itself_when_every_process_is_killed_in_turn(start: Callable[[], Up]) -> None:
     up = start()
+    up.until(lambda: f"  engine        {FORM}\n" in up.said)
     up.call("POST", "/v1/admin/assets", '{"name": "GLD", "decimals": 3}')
     for name in ("node-1", "node-2", "node-3", "gateway"):
         up.kill_and_see_it_come_back(name)
