@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from engine import rejects
 from engine.commands import CancelAllAfter, FreezeAccount, SetAccountLimits
-from engine.events import AccountFrozen, AccountLimitsSet, DeadManArmed, DeadManFired, Emit
+from engine.event_writer import EventWriter
+from engine.events import AccountFrozen, AccountLimitsSet, DeadManArmed, DeadManFired
 from engine.rate import use_rate
 from engine.registry import Registry
 from engine.timers import DEAD_MAN, Timers
@@ -30,11 +31,11 @@ class Accounts:
         self._trading = trading
         self._timers = timers
 
-    def freeze(self, command: FreezeAccount, timestamp_ns: int, emit: Emit) -> int:
+    def freeze(self, command: FreezeAccount, timestamp_ns: int, emit: EventWriter) -> int:
         """Freeze an account and cancel all its orders, or free it again. It can still cancel and be paid."""
         if command.frozen > 1:
             return rejects.MALFORMED
-        if self._registry.account(command.owner_account_id) is None:
+        if not self._registry.has_account(command.owner_account_id):
             return rejects.UNKNOWN_ACCOUNT
         if command.owner_account_id == EXCHANGE_ACCOUNT:
             return rejects.NOT_ALLOWED
@@ -44,10 +45,10 @@ class Accounts:
             self._close_all(command.owner_account_id, CLOSED_FROZEN, timestamp_ns, emit, in_any_phase=True)
         return rejects.ACCEPTED
 
-    def set_limits(self, command: SetAccountLimits, timestamp_ns: int, emit: Emit) -> int:
+    def set_limits(self, command: SetAccountLimits, timestamp_ns: int, emit: EventWriter) -> int:
         if bool(command.requests_max) != bool(command.window_ms):
             return rejects.MALFORMED
-        if self._registry.account(command.owner_account_id) is None:
+        if not self._registry.has_account(command.owner_account_id):
             return rejects.UNKNOWN_ACCOUNT
         limits = AccountLimits(command.open_orders_max, command.stops_max, command.requests_max, command.window_ms)
         standing = self._registry.standing(command.owner_account_id)
@@ -58,13 +59,10 @@ class Accounts:
 
     def use_rate(self, account_id: int, timestamp_ns: int) -> bool:
         """Count one more request. False if the account has used up its requests in this window of log time."""
-        limits = self._registry.limits(account_id)
-        if not limits.requests_max:
-            return True
-        standing = self._registry.standing(account_id)
-        return use_rate(standing, limits.requests_max, limits.window_ms, timestamp_ns)
+        standing = self._registry.standing_of(account_id)
+        return standing is None or use_rate(standing, standing.requests_max, standing.window_ms, timestamp_ns)
 
-    def cancel_all_after(self, command: CancelAllAfter, timestamp_ns: int, emit: Emit) -> int:
+    def cancel_all_after(self, command: CancelAllAfter, timestamp_ns: int, emit: EventWriter) -> int:
         """Arm, renew or (with 0) switch off the dead-man switch (rulebook I1)."""
         standing = self._registry.standing(command.account_id)
         standing.dead_man_ns = timestamp_ns + command.timeout_ms * NS_PER_MS if command.timeout_ms else 0
@@ -72,7 +70,7 @@ class Accounts:
         emit(DeadManArmed(command.account_id, standing.dead_man_ns))
         return rejects.ACCEPTED
 
-    def on_dead_man(self, account_id: int, due_ns: int, timestamp_ns: int, emit: Emit) -> None:
+    def on_dead_man(self, account_id: int, due_ns: int, timestamp_ns: int, emit: EventWriter) -> None:
         """Nobody renewed. Orders in an auction that takes none back are tried again every second."""
         standing = self._registry.standing(account_id)
         assert standing.dead_man_ns == due_ns, (account_id, due_ns)
@@ -81,7 +79,9 @@ class Accounts:
         standing.dead_man_ns = timestamp_ns + NS_PER_S if self._trading.index.open_count(account_id) else 0
         self._timers.schedule(standing.dead_man_ns, DEAD_MAN, account_id)
 
-    def _close_all(self, account_id: int, reason: int, timestamp_ns: int, emit: Emit, *, in_any_phase: bool) -> int:
+    def _close_all(
+        self, account_id: int, reason: int, timestamp_ns: int, emit: EventWriter, *, in_any_phase: bool
+    ) -> int:
         return self._trading.close_all(
             account_id, ALL_MARKETS, EITHER_SIDE, reason, timestamp_ns, emit, in_any_phase=in_any_phase
         )

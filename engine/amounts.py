@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from engine.types import AMOUNT_MAX
 
 SCALE_MAX: Final = 18
+_SCALE_MAX: Final = SCALE_MAX
 SCALE_ABSENT: Final = 254  # the field was not given (an amendment keeps the old value)
 SCALE_UNREPRESENTABLE: Final = 255  # a number, but not one that any market could trade at
 POWERS_OF_TEN: Final = tuple(10**exponent for exponent in range(SCALE_MAX + 1))
@@ -58,11 +59,14 @@ def to_units(mantissa: int, scale: int, decimals: int) -> int:
 
     NOT_A_MULTIPLE if the decimal is finer than a unit; -1 if it is out of range or not positive.
     """
-    if scale > SCALE_MAX or mantissa <= 0 or mantissa > AMOUNT_MAX:
+    if scale > _SCALE_MAX or mantissa <= 0 or mantissa > AMOUNT_MAX:
         return -1
     if scale > decimals:
         divisor = POWERS_OF_TEN[scale - decimals]
-        return NOT_A_MULTIPLE if mantissa % divisor else mantissa // divisor
+        units = mantissa // divisor
+        return units if units * divisor == mantissa else NOT_A_MULTIPLE
+    if scale == decimals:
+        return mantissa
     factor = POWERS_OF_TEN[decimals - scale]
     return -1 if mantissa > AMOUNT_MAX // factor else mantissa * factor
 
@@ -72,7 +76,8 @@ def to_multiples(mantissa: int, scale: int, decimals: int, step_units: int) -> i
     units = to_units(mantissa, scale, decimals)
     if units <= 0:
         return units
-    return NOT_A_MULTIPLE if units % step_units else units // step_units
+    steps = units // step_units
+    return steps if steps * step_units == units else NOT_A_MULTIPLE
 
 
 def format_units(units: int, decimals: int) -> str:

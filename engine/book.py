@@ -1,215 +1,180 @@
 """The order book of one market: price levels, each a queue of orders in time order.
 
 Both sides share one code. A level's *key* is its price for bids and minus its price for asks, so
-the best level always has the greatest key and stands last in a sorted list of keys. Orders of a level form a
+the best level always has the greatest key and stands last in the sorted list of levels. Orders of a level form a
 linked list through the orders themselves: adding, filling from the front and cancelling in the middle
 take constant time. What a level shows is what its orders show: all of a plain order, a slice of an iceberg.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from typing import Final
 
-from engine.types import BUY, NO_TRIGGER, NOT_CLOSED, OPEN, SELL
+from engine import wire
+from engine.orders import Order, OrderPool, shown_lots, special
+from engine.types import BUY, SELL
 
-
-class Order:
-    """One order, from its acceptance until its id is forgotten.
-
-    quantity = open + executed + prevented + cancelled, always. ``held_units`` is in the quote asset for
-    bids and in the base asset for asks. ``priority`` tells its place among all orders that wait or rest: each that is
-    put at the back of a queue gets the next number. ``price_ticks`` 0 is no limit; a market order has one only while
-    it rests in an auction. ``stop_ticks`` of a trailing stop moves; ``linked_order_id`` is the other leg of a pair.
-    """
-
-    __slots__ = (
-        "accepted_at_ns",
-        "account_id",
-        "budget_units",
-        "cancelled_lots",
-        "client_order_id",
-        "close_reason",
-        "display_lots",
-        "executed_lots",
-        "expires_at_ns",
-        "fee_overpaid_ppm",
-        "fee_units",
-        "held_units",
-        "level",
-        "linked_order_id",
-        "market_id",
-        "newer",
-        "notional_units",
-        "older",
-        "open_lots",
-        "order_id",
-        "order_type",
-        "post_only",
-        "prevented_lots",
-        "price_ticks",
-        "priority",
-        "quantity_lots",
-        "self_trade",
-        "side",
-        "status",
-        "stop_ticks",
-        "time_in_force",
-        "trail_ppm",
-        "trail_ticks",
-        "trigger",
-        "visible_lots",
-    )
-
-    def __init__(self, order_id: int, account_id: int, market_id: int, side: int, client_order_id: bytes) -> None:
-        self.order_id = order_id
-        self.account_id = account_id
-        self.market_id = market_id
-        self.side = side
-        self.client_order_id = client_order_id
-        self.order_type = 0
-        self.time_in_force = 0
-        self.post_only = 0
-        self.self_trade = 0
-        self.status = OPEN
-        self.close_reason = NOT_CLOSED
-        self.price_ticks = 0
-        self.quantity_lots = 0
-        self.budget_units = 0
-        self.open_lots = 0
-        self.executed_lots = 0
-        self.prevented_lots = 0
-        self.cancelled_lots = 0
-        self.notional_units = 0
-        self.fee_units = 0
-        self.fee_overpaid_ppm = 0
-        self.held_units = 0
-        self.accepted_at_ns = 0
-        self.priority = 0
-        self.trigger = NO_TRIGGER
-        self.stop_ticks = 0
-        self.trail_ticks = 0
-        self.trail_ppm = 0
-        self.display_lots = 0
-        self.visible_lots = 0
-        self.expires_at_ns = 0
-        self.linked_order_id = 0
-        self.level: Level | None = None
-        self.older: Order | None = None
-        self.newer: Order | None = None
-
-    @property
-    def shown_lots(self) -> int:
-        """What the book shows of it while it rests."""
-        return self.visible_lots if self.display_lots else self.open_lots
+_KEY_SIZE: Final = 8
+_MORE_KEYS: Final = bytes(64 * _KEY_SIZE)
 
 
 class Level:
-    """The orders at one price, oldest first: ``open_lots`` is what is open of them, ``shown_lots`` what they show."""
+    """The orders at one price, from the slot of the oldest to that of the newest.
 
-    __slots__ = ("key", "newest", "oldest", "open_lots", "order_count", "price_ticks", "shown_lots")
+    ``open_lots`` is what is open of them, ``shown_lots`` what they show. ``number`` is the level's in the side's pool.
+    """
 
-    def __init__(self, key: int, price_ticks: int) -> None:
-        self.key = key
-        self.price_ticks = price_ticks
+    __slots__ = ("key", "newest", "number", "oldest", "open_lots", "order_count", "price_ticks", "shown_lots")
+
+    def __init__(self) -> None:
+        self.key = 0
+        self.number = 0
+        self.price_ticks = 0
         self.open_lots = 0
         self.shown_lots = 0
         self.order_count = 0
-        self.oldest: Order | None = None
-        self.newest: Order | None = None
-
-    def orders(self) -> list[Order]:
-        queue = []
-        order = self.oldest
-        while order is not None:
-            queue.append(order)
-            order = order.newer
-        return queue
+        self.oldest = 0
+        self.newest = 0
 
 
 class BookSide:
     """All bids or all asks of a market."""
 
-    def __init__(self, side: int) -> None:
+    __slots__ = ("_free", "_keys", "_numbered", "levels", "pool", "side")
+
+    def __init__(self, side: int, pool: OrderPool) -> None:
         self.side = side
-        self.keys: list[int] = []  # ascending, so the best is last
-        self.levels: dict[int, Level] = {}
+        self.pool = pool
+        self.levels: list[Level] = []  # by ascending key, so the best is last
+        self._keys = bytearray()  # of the levels, as words: so that finding one looks at little memory
+        self._numbered: list[Level] = [Level()]  # by number; number 0 is no level
+        self._free: list[Level] = []
 
     def key_of(self, price_ticks: int) -> int:
-        return price_ticks if self.side == BUY else -price_ticks
+        return price_ticks if self.side == BUY else 0 - price_ticks
 
     def best(self) -> Level | None:
-        return self.levels[self.keys[-1]] if self.keys else None
+        return self.levels[len(self.levels) - 1] if self.levels else None
+
+    def level_at(self, price_ticks: int) -> Level | None:
+        key = self.key_of(price_ticks)
+        position = self._position(key)
+        if position == len(self.levels):
+            return None
+        level = self.levels[position]
+        return level if level.key == key else None
+
+    def level_of(self, order: Order) -> Level:
+        """Where an order of this side rests."""
+        assert order.level, order.order_id
+        return self._numbered[order.level]
+
+    def oldest(self, level: Level) -> Order:
+        return self.pool.at(level.oldest)
+
+    def orders(self, level: Level) -> list[Order]:
+        """The queue of a level, oldest first."""
+        queue, slot = [], level.oldest
+        while slot:
+            order = self.pool.at(slot)
+            queue.append(order)
+            slot = order.newer
+        return queue
+
+    def levels_from_best(self, count: int) -> list[Level]:
+        return self.levels[: -count - 1 : -1]
 
     def add(self, order: Order) -> None:
         """Put an order at the back of the queue of its price."""
         key = self.key_of(order.price_ticks)
-        level = self.levels.get(key)
-        if level is None:
-            level = self.levels[key] = Level(key, order.price_ticks)
-            insort(self.keys, key)
-        order.level = level
+        position = self._position(key)
+        level = self.levels[position] if position < len(self.levels) else self._numbered[0]
+        if not level.number or level.key != key:
+            level = self._new_level(key, order.price_ticks)
+            if len(self._keys) == len(self.levels) * _KEY_SIZE:
+                self._keys.extend(_MORE_KEYS)
+            wire.insert_word(self._keys, len(self.levels), position, key)
+            self.levels.insert(position, level)
+        order.level = level.number
         order.older = level.newest
-        if level.newest is None:
-            level.oldest = order
+        order.newer = 0
+        if level.newest:
+            self.pool.at(level.newest).newer = order.slot
         else:
-            level.newest.newer = order
-        level.newest = order
+            level.oldest = order.slot
+        level.newest = order.slot
         level.open_lots += order.open_lots
-        level.shown_lots += order.shown_lots
+        level.shown_lots += shown_lots(order)
         level.order_count += 1
 
     def remove(self, order: Order) -> None:
         """Take an order out of its queue, with whatever it has open; an empty level disappears."""
-        level = order.level
-        assert level is not None, order.order_id
-        if order.older is None:
+        level = self.level_of(order)
+        if order.older:
+            self.pool.at(order.older).newer = order.newer
+        else:
             level.oldest = order.newer
+        if order.newer:
+            self.pool.at(order.newer).older = order.older
         else:
-            order.older.newer = order.newer
-        if order.newer is None:
             level.newest = order.older
-        else:
-            order.newer.older = order.older
-        order.level = order.older = order.newer = None
+        order.level = order.older = order.newer = 0
         level.open_lots -= order.open_lots
-        level.shown_lots -= order.shown_lots
+        level.shown_lots -= shown_lots(order)
         level.order_count -= 1
         if level.order_count == 0:
-            del self.levels[level.key]
-            if self.keys[-1] == level.key:
-                self.keys.pop()
-            else:
-                del self.keys[bisect_left(self.keys, level.key)]
+            position = self._position(level.key)
+            wire.remove_word(self._keys, len(self.levels), position)
+            del self.levels[position]
+            self._free.append(level)
 
     def reduce(self, order: Order, lots: int) -> None:
         """Take a part of what an order shows: it keeps its place. What it shows then must not be zero."""
-        assert order.level is not None and 0 < lots < order.shown_lots, (order.order_id, lots)
+        assert order.level and 0 < lots < shown_lots(order), (order.order_id, lots)
+        level = self._numbered[order.level]
         order.open_lots -= lots
-        if order.display_lots:
-            order.visible_lots -= lots
-        order.level.open_lots -= lots
-        order.level.shown_lots -= lots
+        if order.is_special and order.display_lots:
+            iceberg = special(order)
+            iceberg.visible_lots -= lots
+        level.open_lots -= lots
+        level.shown_lots -= lots
 
     def shrink(self, order: Order, lots: int) -> None:
         """Make an order smaller where it stands: what an iceberg hides goes first."""
-        assert order.level is not None and 0 <= lots < order.open_lots, (order.order_id, lots)
-        shown_lots = order.shown_lots
+        assert order.level and 0 <= lots < order.open_lots, (order.order_id, lots)
+        level = self._numbered[order.level]
+        level.open_lots -= lots
+        level.shown_lots -= shown_lots(order)
         order.open_lots -= lots
-        if order.display_lots:
-            order.visible_lots = min(order.visible_lots, order.open_lots)
-        order.level.open_lots -= lots
-        order.level.shown_lots -= shown_lots - order.shown_lots
+        if order.is_special and order.display_lots:
+            iceberg = special(order)
+            iceberg.visible_lots = min(iceberg.visible_lots, iceberg.open_lots)
+        level.shown_lots += shown_lots(order)
 
-    def levels_from_best(self, count: int) -> list[Level]:
-        return [self.levels[key] for key in self.keys[: -count - 1 : -1]]
+    def _position(self, key: int) -> int:
+        """Where in the list the level of this key stands, or would stand."""
+        return wire.count_below(self._keys, len(self.levels), key)
+
+    def _new_level(self, key: int, price_ticks: int) -> Level:
+        if self._free:
+            level = self._free.pop()
+        else:
+            level = Level()
+            level.number = len(self._numbered)
+            self._numbered.append(level)
+        level.key = key
+        level.price_ticks = price_ticks
+        return level
 
 
 class Book:
     """The two sides of one market."""
 
-    def __init__(self) -> None:
-        self.bids = BookSide(BUY)
-        self.asks = BookSide(SELL)
+    __slots__ = ("asks", "bids")
+
+    def __init__(self, pool: OrderPool) -> None:
+        self.bids = BookSide(BUY, pool)
+        self.asks = BookSide(SELL, pool)
 
     def side(self, side: int) -> BookSide:
         return self.bids if side == BUY else self.asks

@@ -13,7 +13,7 @@ from struct import Struct
 from struct import error as StructError
 from typing import Any, Final
 
-from engine import commands, events
+from engine import commands, events, wire
 from engine.commands import Command
 from engine.events import Event
 from engine.types import FeeTier, ScheduleStep
@@ -21,6 +21,9 @@ from engine.types import FeeTier, ScheduleStep
 COMMAND_HEADER: Final = Struct("<HH")
 EVENT_HEADER: Final = Struct("<HHI")
 RECORD_LENGTH_MAX: Final = 1_024
+_RECORD_LENGTH_MAX: Final = RECORD_LENGTH_MAX
+_COMMAND_HEADER_SIZE: Final = COMMAND_HEADER.size
+_LENGTH_OFFSET: Final = 2  # of a record's length in its header
 
 
 class CodecError(ValueError):
@@ -120,6 +123,18 @@ _COMMANDS_BY_KIND: Final = {layout.kind: layout for layout in COMMAND_LAYOUTS}
 _COMMANDS_BY_TYPE: Final = {layout.record: layout for layout in COMMAND_LAYOUTS}
 _EVENTS_BY_KIND: Final = {layout.kind: layout for layout in EVENT_LAYOUTS}
 _EVENTS_BY_TYPE: Final = {layout.record: layout for layout in EVENT_LAYOUTS}
+PLACE_ORDER: Final = _COMMANDS_BY_TYPE[commands.PlaceOrder].kind
+CANCEL_ORDER: Final = _COMMANDS_BY_TYPE[commands.CancelOrder].kind
+AMEND_ORDER: Final = _COMMANDS_BY_TYPE[commands.AmendOrder].kind
+PLACE_SPECIAL_ORDER: Final = _COMMANDS_BY_TYPE[commands.PlaceSpecialOrder].kind
+_KINDS_END: Final = 1 + max(_COMMANDS_BY_KIND)
+# By kind of command: how long the fixed part is, header included (0: no such kind), and how many texts follow it.
+COMMAND_SIZES: Final = bytes(
+    COMMAND_HEADER.size + _COMMANDS_BY_KIND[kind].size if kind in _COMMANDS_BY_KIND else 0 for kind in range(_KINDS_END)
+)
+COMMAND_TEXTS: Final = bytes(
+    _COMMANDS_BY_KIND[kind].texts if kind in _COMMANDS_BY_KIND else 0 for kind in range(_KINDS_END)
+)
 ALL_EVENT_KINDS: Final = frozenset(_EVENTS_BY_KIND)
 TRADES_ONLY: Final = frozenset((_EVENTS_BY_TYPE[events.TradeExecuted].kind,))
 
@@ -158,6 +173,39 @@ def decode_commands(data: bytes) -> Iterator[Command]:
     while position < len(data):
         command, position = decode_command(data, position)
         yield command
+
+
+def check_commands(data: bytes) -> int:
+    """How many command records these bytes are. CodecError if they are not whole records of known kinds."""
+    position, count, length_in_all = 0, 0, len(data)
+    while position < length_in_all:
+        end = _end_of_command(data, position, length_in_all)
+        if not end:
+            decode_command(data, position)  # names what is wrong
+            raise AssertionError("a record that does not fit was decoded")
+        position = end
+        count += 1
+    return count
+
+
+def _end_of_command(data: bytes, position: int, length_in_all: int) -> int:
+    """Where the record ends that begins at ``position``; 0 if it is damaged."""
+    if length_in_all - position < _COMMAND_HEADER_SIZE:
+        return 0
+    kind = wire.load_u16(data, position)
+    length = wire.load_u16(data, position + _LENGTH_OFFSET)
+    end = position + length
+    if kind >= _KINDS_END or length > _RECORD_LENGTH_MAX or end > length_in_all:
+        return 0
+    size = wire.load_u8(COMMAND_SIZES, kind)
+    if not size or length < size:
+        return 0
+    text = position + size
+    for _ in range(wire.load_u8(COMMAND_TEXTS, kind)):
+        if text >= end:
+            return 0
+        text += 1 + wire.load_u8(data, text)
+    return end if text == end else 0
 
 
 def decode_events(data: bytes, kinds: frozenset[int] = ALL_EVENT_KINDS) -> Iterator[tuple[int, Event]]:

@@ -9,7 +9,6 @@ brought about (an expiry, the end of an auction) happened before the entry's fir
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 
@@ -418,5 +417,3 @@ Event = (
     | SaleSettled
     | MarketRateSet
 )
-
-Emit = Callable[[Event], None]

@@ -14,22 +14,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.amounts import ceil_div
-from engine.book import Order
+from engine.orders import Order
 from engine.types import AMOUNT_MAX, FEE_PPM_MAX, FEE_SCALE, FEE_TIERS_MAX, FeeTier, MarketSpec
 
 
 def charge(order: Order, notional_units: int, rate_ppm: int) -> int:
-    """Book the fee of one fill on its order. Answers the fee in quote base units; negative for a rebate."""
-    exact_ppm = notional_units * rate_ppm - order.fee_overpaid_ppm
-    fee_units = ceil_div(exact_ppm, FEE_SCALE)
+    """Book the fee of one fill on its order. Answers the fee in quote base units; negative for a rebate.
+
+    Notional times rate need not fit in 64 bits, so whole millions of the notional are reckoned by themselves: they have
+    no rounding.
+    """
+    exact_ppm = notional_units % FEE_SCALE * rate_ppm - order.fee_overpaid_ppm
+    rounded_units = ceil_div(exact_ppm, FEE_SCALE)
+    fee_units = notional_units // FEE_SCALE * rate_ppm + rounded_units
     order.fee_units += fee_units
-    order.fee_overpaid_ppm = fee_units * FEE_SCALE - exact_ppm
+    order.fee_overpaid_ppm = rounded_units * FEE_SCALE - exact_ppm
     return fee_units
 
 
-def fee_to_come_units(order: Order, notional_units: int, rate_ppm: int) -> int:
-    """The fee if the order executed ``notional_units`` more at this rate."""
-    return ceil_div(notional_units * rate_ppm - order.fee_overpaid_ppm, FEE_SCALE)
+def fee_to_come_units(fee_overpaid_ppm: int, notional_units: int, rate_ppm: int) -> int:
+    """The fee if an order, so far overpaid by so much, executed ``notional_units`` more at this rate."""
+    exact_ppm = notional_units % FEE_SCALE * rate_ppm - fee_overpaid_ppm
+    return notional_units // FEE_SCALE * rate_ppm + ceil_div(exact_ppm, FEE_SCALE)
 
 
 def worst_rate_ppm(market: MarketSpec) -> int:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from engine.book import BookSide, Order
+from engine.book import BookSide
+from engine.dedup import Receipts
 from engine.machine import Machine
 from engine.market import Market
+from engine.order_index import OrderIndex
+from engine.orders import Order, shown_lots
 from engine.stops import would_trigger
 from engine.types import (
     AMOUNT_MAX,
@@ -36,13 +39,20 @@ def assert_sound(machine: Machine) -> None:
         for account_id, asset_id, units in holds:
             held_units[account_id, asset_id] = held_units.get((account_id, asset_id), 0) + units
     _assert_balances_sound(machine, held_units)
-    for market in machine.trading.markets.values():
+    for market in machine.trading.markets:
         _assert_book_sound(market)
         _assert_stops_sound(market)
         _assert_session_sound(machine, market)
-    for receipt in machine.receipts.in_queue_order():
-        found = machine.receipts.find(receipt.account_id, receipt.request_id)
-        assert found is receipt, ("one id has two receipts", receipt.account_id, receipt.request_id)
+    _assert_receipts_sound(machine.receipts)
+
+
+def _assert_receipts_sound(receipts: Receipts) -> None:
+    receipt = receipts.oldest()
+    while receipt:
+        name, account_id = receipts.request_id(receipt), receipts.account_id(receipt)
+        found = receipts.find(account_id, name, 0, len(name))
+        assert found == receipt, ("one id has two receipts", account_id, name)
+        receipt = receipts.after(receipt)
 
 
 def _assert_orders_sound(machine: Machine) -> dict[tuple[int, int], int]:
@@ -51,43 +61,57 @@ def _assert_orders_sound(machine: Machine) -> dict[tuple[int, int], int]:
     open_count = 0
     open_by_market: dict[int, int] = {}
     waiting_by_account: dict[int, int] = {}
-    for order in machine.trading.orders.values():
+    index: OrderIndex = machine.trading.index
+    for order in index.remembered():
         parts = order.open_lots + order.executed_lots + order.prevented_lots + order.cancelled_lots
+        assert index.find(order.order_id) is order, ("an order is not found by its number", order.order_id)
+        assert index.receipts.subject_id(order.receipt) == order.order_id, ("not its receipt", order.order_id)
+        assert index.receipts.order_slot(order.receipt) == order.slot, ("not its receipt's order", order.order_id)
         assert order.quantity_lots == parts, ("quantity is not the sum of its parts", order.order_id)
         assert 0 <= order.fee_overpaid_ppm < FEE_SCALE, ("fee not rounded up once", order.order_id)
         if order.status not in (OPEN, WAITING):
             assert order.open_lots == 0 and order.held_units == 0, ("a closed order holds", order.order_id)
-            assert order.level is None, ("a closed order rests", order.order_id)
+            assert not order.level, ("a closed order rests", order.order_id)
             continue
         open_count += 1
-        market = machine.trading.markets[order.market_id]
+        market = machine.trading.market_of(order)
         open_by_market[order.market_id] = open_by_market.get(order.market_id, 0) + 1
         if order.status == WAITING:
             waiting_by_account[order.account_id] = waiting_by_account.get(order.account_id, 0) + 1
-            assert order.trigger != NO_TRIGGER and order.stop_ticks > 0 and order.level is None, order.order_id
+            assert order.trigger != NO_TRIGGER and order.stop_ticks > 0 and not order.level, order.order_id
             assert order.executed_lots == 0, ("a waiting order was executed", order.order_id)
         else:
-            assert order.open_lots > 0 and order.level is not None and order.price_ticks > 0, order.order_id
+            assert order.open_lots > 0 and order.level and order.price_ticks > 0, order.order_id
             in_auction = market.session.state == AUCTION
             assert order.order_type == LIMIT or in_auction, ("a market order rests", order.order_id)
-            assert order.level.price_ticks == order.price_ticks, order.order_id
+            assert market.book.side(order.side).level_of(order).price_ticks == order.price_ticks, order.order_id
         assert order.held_units == market.held_for(order), ("a hold is not what the order needs", order.order_id)
-        assert machine.trading.index.open_orders[order.account_id][order.order_id] is order, order.order_id
-        _assert_pair_sound(machine, order)
+        assert not order.before or index.pool.at(order.before).after == order.slot, order.order_id
+        if order.is_special and order.linked_order_id:
+            _assert_pair_sound(machine, order)
         key = (order.account_id, market.held_asset_id(order))
         held_units[key] = held_units.get(key, 0) + order.held_units
-    index = machine.trading.index
-    indexed = sum(len(orders) for orders in index.open_orders.values())
+    indexed = 0
+    for account_id in index.accounts():
+        own = index.open_orders(account_id)
+        assert len(own) == index.open_count(account_id), ("an account's open orders are miscounted", account_id)
+        for order in own:
+            assert order.account_id == account_id, ("an order of another account", order.order_id)
+            assert order.status in (OPEN, WAITING), ("a closed order in the index of open ones", order.order_id)
+        indexed += len(own)
     assert open_count == indexed, ("the index of open orders differs", open_count, indexed)
-    assert index.waiting_counts == waiting_by_account, "the counts of waiting orders differ"
-    for market_id, market in machine.trading.markets.items():
-        assert market.open_count == open_by_market.get(market_id, 0), ("a market miscounts its orders", market_id)
+    for account_id in range(len(machine.registry.accounts)):
+        waiting = waiting_by_account.get(account_id, 0)
+        assert index.waiting_count(account_id) == waiting, ("the counts of waiting orders differ", account_id)
+    for market in machine.trading.markets:
+        miscount = market.open_count, open_by_market.get(market.market_id, 0)
+        assert miscount[0] == miscount[1], ("a market miscounts its orders", market.market_id, miscount)
     return held_units
 
 
 def _assert_pair_sound(machine: Machine, order: Order) -> None:
     """While both legs of a pair live, neither was touched."""
-    other = machine.trading.orders.get(order.linked_order_id)
+    other = machine.trading.index.find(order.linked_order_id)
     if other is not None and other.status in (OPEN, WAITING):
         assert order.executed_lots == 0 and order.prevented_lots == 0, ("a touched leg has another", order.order_id)
         assert other.linked_order_id == order.order_id, order.order_id
@@ -159,20 +183,21 @@ def _assert_session_sound(machine: Machine, market: Market) -> None:
 
 
 def _assert_side_sound(side: BookSide) -> None:
-    assert side.keys == sorted(side.levels), "the keys are not those of the levels, in order"
-    for key in side.keys:
-        level = side.levels[key]
-        queue = level.orders()
-        assert queue and side.key_of(level.price_ticks) == key == level.key, ("an empty or misplaced level", key)
-        assert level.order_count == len(queue) and level.shown_lots == sum(order.shown_lots for order in queue), key
+    keys = [level.key for level in side.levels]
+    assert keys == sorted(set(keys)), "the levels are not in order"
+    for level in side.levels:
+        key, queue = level.key, side.orders(level)
+        assert queue and side.key_of(level.price_ticks) == key, ("an empty or misplaced level", key)
+        assert side.level_at(level.price_ticks) is level, ("a level is not found by its price", key)
+        assert level.order_count == len(queue) and level.shown_lots == sum(shown_lots(order) for order in queue), key
         assert level.open_lots == sum(order.open_lots for order in queue), key
         assert all(_comes_before(first, second) for first, second in pairwise(queue)), (
             "the queue is not in time order",
             key,
         )
-        assert all(0 < order.shown_lots <= order.open_lots for order in queue), ("an order shows nothing", key)
-        assert all(order.level is level and order.side == side.side for order in queue), key
+        assert all(0 < shown_lots(order) <= order.open_lots for order in queue), ("an order shows nothing", key)
+        assert all(order.level == level.number and order.side == side.side for order in queue), key
 
 
 def _comes_before(first: Order, second: Order) -> bool:
-    return first.priority < second.priority and first.newer is second and second.older is first
+    return first.priority < second.priority and first.newer == second.slot and second.older == first.slot

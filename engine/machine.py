@@ -8,11 +8,12 @@ stop.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from array import array
+from typing import Any, Final, NamedTuple
 
-from engine import rejects
+from engine import rejects, wire
 from engine.accounts import Accounts
-from engine.codec import decode_commands, encode_event
+from engine.codec import COMMAND_LAYOUTS, check_commands
 from engine.commands import (
     Command,
     CreateAccount,
@@ -38,11 +39,14 @@ from engine.commands import (
     Tick,
 )
 from engine.dedup import Receipts
-from engine.entry import BY_TIME, GENESIS_CHAIN, Entry, chain_after
-from engine.events import CommandRejected, Emit, Event, RequestRepeated, TimeReached
+from engine.entry import GENESIS_CHAIN, Entry, chain_after
+from engine.event_writer import EventWriter
+from engine.events import RequestRepeated, TimeReached
 from engine.ledger import Ledger
 from engine.listing import Listing, Outcome, with_default_rules
+from engine.market import Market
 from engine.market_admin import MarketAdmin
+from engine.order_command import OrderCommand
 from engine.registry import Registry
 from engine.requests import Requests
 from engine.sale import Sales
@@ -63,9 +67,13 @@ from engine.types import EXCHANGE_ACCOUNT, OPERATOR, REQUEST_AGE_NS_MAX
 from engine.uncross import publish_indicative
 from engine.withdrawals import Withdrawals
 
+_READ_AHEAD: Final = 8  # commands: while one is executed, memory fetches what the next ones need
+_RING_MASK: Final = _READ_AHEAD - 1
+_KINDS: Final = {layout.record: layout.kind for layout in COMMAND_LAYOUTS}
+_RESOLVE_REQUEST: Final = _KINDS[ResolveRequest]
 # What the exchange's own account may ask of those that traders ask: it may owe makers rebates that earlier fills
 # left unpaid, so it does not spend its fees.
-_EXCHANGE_MAY: Final = (MassCancel, DecideTransfer)
+_EXCHANGE_MAY: Final = (_KINDS[MassCancel], _KINDS[DecideTransfer])
 
 
 class Applied(NamedTuple):
@@ -76,19 +84,44 @@ class Applied(NamedTuple):
 
     entry: Entry
     events_start: int
-    event_ends: list[int]
+    event_ends: array[int]
 
 
 class Machine:
-    """The state of one market group. Not thread-safe; owned by whoever drives it."""
+    """The state of one market group. Not thread-safe; owned by whoever drives it.
 
-    def __init__(self) -> None:
+    ``hash_key`` is a secret of 64 bits that keeps clients from choosing ids whose hashes collide. It changes no result.
+    """
+
+    __slots__ = (
+        "_commands",
+        "_emit",
+        "_listing",
+        "_operators",
+        "_requests",
+        "accounts",
+        "chain",
+        "ledger",
+        "market_admin",
+        "receipts",
+        "registry",
+        "sales",
+        "sequence",
+        "sessions",
+        "timers",
+        "timestamp_ns",
+        "trading",
+        "transfers",
+        "withdrawals",
+    )
+
+    def __init__(self, hash_key: int = 0) -> None:
         self.sequence = 0
         self.timestamp_ns = 0
         self.chain = GENESIS_CHAIN
         self.registry = Registry()
         self.ledger = Ledger()
-        self.receipts = Receipts()
+        self.receipts = Receipts(hash_key)
         self.timers = Timers()
         self.sessions = Sessions(self.timers)
         self.trading = Trading(self.registry, self.ledger, self.receipts, self.timers, self.sessions)
@@ -109,33 +142,79 @@ class Machine:
             self.transfers,
             self.sales,
         )
+        self._emit = EventWriter()
+        self._commands = [OrderCommand() for _ in range(_READ_AHEAD)]  # those that are next
+
+    def reserve(self, requests: int) -> None:
+        """Have memory ready for so many more requests: getting new memory from the system takes time by itself."""
+        self.receipts.reserve(requests)
+        self.trading.index.pool.reserve(requests)
 
     def apply(self, timestamp_ns: int, commands: bytes) -> Applied:
         """Execute the records of one entry. CodecError, and nothing changed, if they are malformed."""
-        decoded = list(decode_commands(commands))
-        assert decoded, "an entry has at least one command"
+        count = check_commands(commands)
+        assert count, "an entry has at least one command"
         first_sequence = self.sequence + 1
-        self.timestamp_ns = max(self.timestamp_ns, timestamp_ns)
+        if timestamp_ns > self.timestamp_ns:
+            self.timestamp_ns = timestamp_ns
         self.sessions.chain = self.chain
-        parts = [encode_event(event, BY_TIME) for event in self._let_time_pass()]
-        events_start = events_length = sum(len(part) for part in parts)
-        event_ends: list[int] = []
-        for offset, command in enumerate(decoded):
-            self.sequence += 1
-            for event in self._execute(command):
-                record = encode_event(event, offset)
-                parts.append(record)
-                events_length += len(record)
-            event_ends.append(events_length)
-        events = b"".join(parts)
-        self.chain = chain_after(self.chain, first_sequence, self.timestamp_ns, len(decoded), commands, events)
-        entry = Entry(first_sequence, self.timestamp_ns, len(decoded), commands, events, self.chain)
-        return Applied(entry, events_start, event_ends)
+        emit = self._emit
+        emit.begin_entry()
+        self._let_time_pass()
+        events_start = emit.length
+        event_ends = self._execute_all(commands, count)
+        events = emit.written()
+        self.chain = chain_after(self.chain, first_sequence, self.timestamp_ns, count, commands, events)
+        entry = Entry(first_sequence, self.timestamp_ns, count, commands, events, self.chain)
+        return Applied(entry, events_start, array("I", event_ends))
 
-    def _let_time_pass(self) -> list[Event]:
+    def _execute_all(self, commands: bytes, count: int) -> bytes:
+        """Execute one command after the other. Answers where the events of each end, as 32-bit words."""
+        ends = bytearray(4 * count)
+        position = at = ahead = 0
+        for offset in range(count):
+            while ahead < count and ahead < offset + _READ_AHEAD:
+                command = self._commands[ahead & _RING_MASK]
+                position = command.read(commands, position)
+                self._requests.prefetch(command)
+                ahead += 1
+            self._emit.command_offset = offset
+            self.sequence += 1
+            self._execute(self._commands[offset & _RING_MASK])
+            at = wire.put_u32(ends, at, self._emit.length)
+        return bytes(ends)
+
+    def _execute(self, command: OrderCommand) -> None:
+        emit, now_ns = self._emit, self.timestamp_ns
+        self._requests.forget_old(now_ns)
+        if not self._is_timely(command.issued_at_ns):
+            emit.command_rejected(rejects.REQUEST_EXPIRED, 0)
+        elif not self.registry.has_account(command.account_id):
+            emit.command_rejected(rejects.UNKNOWN_ACCOUNT, 0)
+        elif self._requests.handles(command.kind):
+            if command.account_id == EXCHANGE_ACCOUNT and command.kind not in _EXCHANGE_MAY:
+                emit.command_rejected(rejects.NOT_ALLOWED, 0)
+            else:
+                self._requests.answer(command, self.sequence, now_ns, emit)
+                self._publish_auctions()
+        elif command.kind == _RESOLVE_REQUEST:
+            self._requests.resolve(command.record, self.sequence, now_ns, emit)
+            self._publish_auctions()
+        elif self.registry.role_of(command.account_id) != OPERATOR:
+            emit.command_rejected(rejects.NOT_ALLOWED, 0)
+        else:
+            self._operate(command.record)
+            self._publish_auctions()
+
+    def _is_timely(self, issued_at_ns: int) -> bool:
+        """Was this signed at most so long before or after the entry's time, which is never negative?"""
+        if issued_at_ns > self.timestamp_ns:
+            return issued_at_ns - REQUEST_AGE_NS_MAX <= self.timestamp_ns
+        return self.timestamp_ns - REQUEST_AGE_NS_MAX <= issued_at_ns
+
+    def _let_time_pass(self) -> None:
         """Do all that is due, in the order in which it is (``engine.timers``)."""
-        events: list[Event] = []
-        emit, now_ns = events.append, self.timestamp_ns
+        emit, now_ns = self._emit, self.timestamp_ns
         while (timer := self.timers.pop_due(now_ns)) is not None:
             due_ns, kind, subject_id = timer
             if kind == ORDER_EXPIRES:
@@ -145,43 +224,25 @@ class Machine:
             elif kind == TRANSFER_EXPIRES:
                 self.transfers.on_expires(subject_id, now_ns, emit)
             elif kind == AUCTION_PHASE:
-                self.sessions.on_phase_ends(self.trading.markets[subject_id], due_ns, now_ns, emit)
+                self.sessions.on_phase_ends(self._market(subject_id), due_ns, now_ns, emit)
             elif kind == MARKET_SCHEDULE:
-                self.sessions.on_step(self.trading.markets[subject_id], due_ns, now_ns, emit)
+                self.sessions.on_step(self._market(subject_id), due_ns, now_ns, emit)
             elif kind == SALE_OPENS:
                 self.sales.on_opens(subject_id, now_ns, emit)
             else:
                 assert kind == SALE_CLOSES, timer
                 self.sales.on_closes(subject_id, now_ns, emit)
-            self._publish_auctions(emit)
-        return events
+            self._publish_auctions()
 
-    def _execute(self, command: Command) -> list[Event]:
-        self._requests.forget_old(self.timestamp_ns)
-        if abs(self.timestamp_ns - command.issued_at_ns) > REQUEST_AGE_NS_MAX:
-            return [CommandRejected(rejects.REQUEST_EXPIRED, 0)]
-        account = self.registry.account(command.account_id)
-        if account is None:
-            return [CommandRejected(rejects.UNKNOWN_ACCOUNT, 0)]
-        if self._requests.handles(command):
-            if account.account_id == EXCHANGE_ACCOUNT and not isinstance(command, _EXCHANGE_MAY):
-                return [CommandRejected(rejects.NOT_ALLOWED, 0)]
-            events = self._requests.answer(command, self.sequence, self.timestamp_ns)
-        elif isinstance(command, ResolveRequest):
-            events = self._requests.resolve(command, self.sequence, self.timestamp_ns)
-        elif account.role != OPERATOR:
-            return [CommandRejected(rejects.NOT_ALLOWED, 0)]
-        else:
-            events = self._operate(command)
-        if self.sessions.auctions:
-            self._publish_auctions(events.append)
-        return events
+    def _market(self, market_id: int) -> Market:
+        market = self.trading.market(market_id)
+        assert market is not None, market_id
+        return market
 
-    def _operate(self, command: Command) -> list[Event]:
+    def _operate(self, command: Any) -> None:
         """A command of an operator. It has no id: the same again finds that all is so already."""
-        events: list[Event] = []
-        emit, sequence, now_ns = events.append, self.sequence, self.timestamp_ns
-        conflicts_with = 0
+        emit, sequence, now_ns = self._emit, self.sequence, self.timestamp_ns
+        written, conflicts_with = emit.length, 0
         if isinstance(command, SetMarketRules):
             reason = self.market_admin.set_rules(command, now_ns, emit)
         elif isinstance(command, SetMarketState):
@@ -212,11 +273,10 @@ class Machine:
         else:
             reason, conflicts_with = self._list(command, emit)
         if reason:
-            assert not events, "a refused command has changed something"
-            emit(CommandRejected(reason, conflicts_with))
-        return events
+            assert emit.length == written, "a refused command has changed something"
+            emit.command_rejected(reason, conflicts_with)
 
-    def _list(self, command: Command, emit: Emit) -> tuple[int, int]:
+    def _list(self, command: Command, emit: EventWriter) -> tuple[int, int]:
         """Create something, or book a deposit. Answers the reason of a refusal and the receipt that it quotes."""
         listing, sequence = self._listing, self.sequence
         if isinstance(command, CreateMarket):
@@ -236,22 +296,23 @@ class Machine:
             return outcome.reason, outcome.conflicts_with
         _tell(outcome, emit)
         if isinstance(command, ListMarket) and not outcome.repeats:
-            market = self.registry.markets[-1]
+            market = self.registry.markets[len(self.registry.markets) - 1]
             assert market is not None
             self.market_admin.open_listed(market, command, self.timestamp_ns, emit)
         return rejects.ACCEPTED, 0
 
-    def _publish_auctions(self, emit: Emit) -> None:
-        for market_id in sorted(self.sessions.auctions):
-            market = self.sessions.auctions[market_id]
-            if market.book_changed:
-                publish_indicative(market, emit)
+    def _publish_auctions(self) -> None:
+        auctions = self.sessions.auctions
+        if auctions:
+            for market_id in sorted(auctions):
+                if auctions[market_id].book_changed:
+                    publish_indicative(auctions[market_id], self._emit)
 
-    def _open_after_sale(self, market_id: int, price_units: int, emit: Emit) -> None:
+    def _open_after_sale(self, market_id: int, price_units: int, emit: EventWriter) -> None:
         self.market_admin.open_after_sale(market_id, price_units, self.timestamp_ns, emit)
 
 
-def _tell(outcome: Outcome, emit: Emit) -> None:
+def _tell(outcome: Outcome, emit: EventWriter) -> None:
     if outcome.repeats:
         emit(RequestRepeated(outcome.repeats, rejects.ACCEPTED))
     if outcome.event is not None:

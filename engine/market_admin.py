@@ -16,7 +16,8 @@ from engine.commands import (
     SetMarketSchedule,
     SetMarketState,
 )
-from engine.events import Emit, FeeTiersSet, MarketRateSet, MarketRulesSet, MarketScheduleSet
+from engine.event_writer import EventWriter
+from engine.events import FeeTiersSet, MarketRateSet, MarketRulesSet, MarketScheduleSet
 from engine.fees import tiers_allowed
 from engine.listing import reference_ticks, rules_allowed, rules_of
 from engine.market import Market
@@ -49,7 +50,7 @@ class MarketAdmin:
         self._trading = trading
         self._sessions = sessions
 
-    def open_listed(self, spec: MarketSpec, command: ListMarket, timestamp_ns: int, emit: Emit) -> None:
+    def open_listed(self, spec: MarketSpec, command: ListMarket, timestamp_ns: int, emit: EventWriter) -> None:
         """Open the book of a market that was just listed, with its rules and in its state."""
         market = self._trading.open_market(spec)
         market.session.rules = rules_of(command)
@@ -59,7 +60,7 @@ class MarketAdmin:
         if command.state != TRADING:
             self._sessions.change_state(market, command.state, BY_OPERATOR, timestamp_ns, emit)
 
-    def set_rules(self, command: SetMarketRules, timestamp_ns: int, emit: Emit) -> int:
+    def set_rules(self, command: SetMarketRules, timestamp_ns: int, emit: EventWriter) -> int:
         if command.interrupts > 1 or command.auction_market_orders > 1:
             return rejects.MALFORMED
         market, reason = self._listed(command.market_id)
@@ -74,7 +75,7 @@ class MarketAdmin:
         self._sessions.clear_beyond_band(market, emit)
         return rejects.ACCEPTED
 
-    def set_state(self, command: SetMarketState, timestamp_ns: int, emit: Emit) -> int:
+    def set_state(self, command: SetMarketState, timestamp_ns: int, emit: EventWriter) -> int:
         if command.state >= DELISTED:
             return rejects.MALFORMED
         market, reason = self._listed(command.market_id)
@@ -86,7 +87,7 @@ class MarketAdmin:
             self._sessions.change_state(market, command.state, BY_OPERATOR, timestamp_ns, emit)
         return rejects.ACCEPTED
 
-    def set_schedule(self, command: SetMarketSchedule, timestamp_ns: int, emit: Emit) -> int:
+    def set_schedule(self, command: SetMarketSchedule, timestamp_ns: int, emit: EventWriter) -> int:
         steps = unpack_schedule(command.steps)
         if steps is None:
             return rejects.MALFORMED
@@ -100,7 +101,7 @@ class MarketAdmin:
         emit(MarketScheduleSet(market.spec.market_id, pack_schedule(steps)))
         return rejects.ACCEPTED
 
-    def set_rate(self, command: SetMarketRate, timestamp_ns: int, emit: Emit) -> int:
+    def set_rate(self, command: SetMarketRate, timestamp_ns: int, emit: EventWriter) -> int:
         if bool(command.requests_max) != bool(command.window_ms):
             return rejects.MALFORMED
         market, reason = self._listed(command.market_id)
@@ -113,7 +114,7 @@ class MarketAdmin:
         emit(MarketRateSet(market.spec.market_id, command.requests_max, command.window_ms))
         return rejects.ACCEPTED
 
-    def set_fee_tiers(self, command: SetFeeTiers, timestamp_ns: int, emit: Emit) -> int:
+    def set_fee_tiers(self, command: SetFeeTiers, timestamp_ns: int, emit: EventWriter) -> int:
         tiers = unpack_tiers(command.tiers)
         if tiers is None:
             return rejects.MALFORMED
@@ -126,9 +127,9 @@ class MarketAdmin:
         emit(FeeTiersSet(market.spec.market_id, pack_tiers(tiers)))
         return rejects.ACCEPTED
 
-    def delist(self, command: DelistMarket, timestamp_ns: int, emit: Emit) -> int:
+    def delist(self, command: DelistMarket, timestamp_ns: int, emit: EventWriter) -> int:
         """Cancel every order of a market and end it, in one command."""
-        market = self._trading.markets.get(command.market_id)
+        market = self._trading.market(command.market_id)
         if market is None:
             return rejects.UNKNOWN_MARKET
         if market.session.state == DELISTED:
@@ -142,12 +143,13 @@ class MarketAdmin:
         )
         return rejects.ACCEPTED
 
-    def open_after_sale(self, market_id: int, price_units: int, timestamp_ns: int, emit: Emit) -> None:
+    def open_after_sale(self, market_id: int, price_units: int, timestamp_ns: int, emit: EventWriter) -> None:
         """A sale succeeded: its market opens by a call auction around the sale's price (rulebook, section H).
 
         ``price_units`` is for one whole token, 0 if that is not whole. A market that an operator halted stays so.
         """
-        market = self._trading.markets[market_id]
+        market = self._trading.market(market_id)
+        assert market is not None, market_id
         if market.session.state in (HALTED, DELISTED, AUCTION):
             return
         if price_units and price_units % market.spec.tick_units == 0:
@@ -155,11 +157,13 @@ class MarketAdmin:
         self._sessions.change_state(market, AUCTION, BY_SALE, timestamp_ns, emit)
 
     def is_delisted(self, market_id: int) -> bool:
-        return self._trading.markets[market_id].session.state == DELISTED
+        market = self._trading.market(market_id)
+        assert market is not None, market_id
+        return market.session.state == DELISTED
 
     def _listed(self, market_id: int) -> tuple[Market | None, int]:
         """A market that can still be changed, or None and why not."""
-        market = self._trading.markets.get(market_id)
+        market = self._trading.market(market_id)
         if market is None:
             return None, rejects.UNKNOWN_MARKET
         if market.session.state == DELISTED:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from engine import rejects
 from engine.amounts import SCALE_ABSENT
-from engine.book import Order
-from engine.commands import AmendOrder, PlaceOrder, PlaceSpecialOrder
 from engine.market import Market
 from engine.matching import cost_of_fillable, fillable, would_trade
+from engine.order_command import OrderCommand
 from engine.order_entry import check_iceberg, check_notional, set_price, set_quantity
+from engine.orders import Order
+from engine.registry import Standing
+from engine.rejects import ACCEPTED
 from engine.session import TAKES_ORDERS
 from engine.types import (
     AUCTION,
@@ -30,7 +32,6 @@ from engine.types import (
     STOPS_PER_MARKET_MAX,
     TRAILING_STOPS_PER_MARKET_MAX,
     WAITING,
-    AccountLimits,
 )
 
 
@@ -39,17 +40,17 @@ def can_rest(order: Order) -> bool:
     return order.price_ticks > 0 and (order.order_type == MARKET or order.time_in_force not in (IOC, FOK))
 
 
-def check_state(market: Market, command: PlaceOrder | PlaceSpecialOrder) -> int:
+def check_state(market: Market, command: OrderCommand) -> int:
     """Does the market take this kind of order in its present state? (rulebook G1, G6; docs/rules.md)"""
     session = market.session
     if session.state not in TAKES_ORDERS:
         return rejects.MARKET_STATE
-    if isinstance(command, PlaceSpecialOrder) and command.trigger:
-        return rejects.ACCEPTED
+    if command.record is not None and command.record.trigger:
+        return ACCEPTED
     if command.order_type == LIMIT:
-        return rejects.MARKET_STATE if command.time_in_force in (IOC, FOK) else rejects.ACCEPTED
+        return rejects.MARKET_STATE if command.time_in_force in (IOC, FOK) else ACCEPTED
     takes_it = session.state == AUCTION and session.rules.auction_market_orders and command.order_type == MARKET
-    return rejects.ACCEPTED if takes_it else rejects.MARKET_STATE
+    return ACCEPTED if takes_it else rejects.MARKET_STATE
 
 
 def price_for_auction(order: Order, market: Market) -> int:
@@ -57,19 +58,21 @@ def price_for_auction(order: Order, market: Market) -> int:
     order.price_ticks = market.session.band_edge_ticks(order.side)
     if not order.price_ticks:
         return rejects.NO_LAST_PRICE
-    if order.quantity_lots > NOTIONAL_MAX // (order.price_ticks * market.spec.notional_units):
+    if order.price_ticks > market.price_ticks_max:
         return rejects.NOTIONAL_TOO_LARGE
-    return rejects.ACCEPTED
+    if order.quantity_lots > NOTIONAL_MAX // (order.price_ticks * market.notional_units):
+        return rejects.NOTIONAL_TOO_LARGE
+    return ACCEPTED
 
 
 def check_matching(market: Market, order: Order) -> int:
     """What an order asks of the book at this moment: not to trade, or to be filled completely."""
     post_only = order.post_only or market.session.state == POST_ONLY
-    if post_only and would_trade(market, order):
+    if post_only and would_trade(market, order.side, order.order_type, order.price_ticks):
         return rejects.POST_ONLY
-    if order.time_in_force == FOK and fillable(market, order).lots < order.open_lots:
+    if order.time_in_force == FOK and fillable(market, order) < order.open_lots:
         return rejects.FOK
-    return rejects.ACCEPTED
+    return ACCEPTED
 
 
 def needed_units(market: Market, order: Order) -> int:
@@ -83,56 +86,63 @@ def needed_units(market: Market, order: Order) -> int:
     return cost_of_fillable(market, order)
 
 
-def _too_many_levels(market: Market, order: Order) -> bool:
-    side = market.book.side(order.side)
-    return len(side.keys) >= PRICE_LEVELS_PER_SIDE_MAX and side.key_of(order.price_ticks) not in side.levels
+def _too_many_levels(market: Market, side: int, price_ticks: int) -> bool:
+    levels = market.book.side(side)
+    return len(levels.levels) >= PRICE_LEVELS_PER_SIDE_MAX and levels.level_at(price_ticks) is None
 
 
-def check_limits(market: Market, order: Order, limits: AccountLimits, also: int = 0) -> int:
+def check_limits(market: Market, order: Order, standing: Standing | None, also: int = 0) -> int:
     """The limits on what rests or waits: the account's, the market's and the engine's. ``also``: so many more."""
     if order.status == OPEN and not can_rest(order):
-        return rejects.ACCEPTED
-    rules, account_id, index = market.session.rules, order.account_id, market.index
-    open_orders_max = min(limits.open_orders_max or OPEN_ORDERS_PER_ACCOUNT_MAX, OPEN_ORDERS_PER_ACCOUNT_MAX)
-    if index.open_count(account_id) + also >= open_orders_max:
+        return ACCEPTED
+    open_orders_max = OPEN_ORDERS_PER_ACCOUNT_MAX
+    if standing is not None and standing.open_orders_max:
+        open_orders_max = min(standing.open_orders_max, OPEN_ORDERS_PER_ACCOUNT_MAX)
+    if market.index.open_count(order.account_id) + also >= open_orders_max:
         return rejects.TOO_MANY
-    if rules.open_orders_max and market.open_count + also >= rules.open_orders_max:
+    if market.session.open_orders_max and market.open_count + also >= market.session.open_orders_max:
         return rejects.TOO_MANY
     if order.status == OPEN:
-        return rejects.TOO_MANY if _too_many_levels(market, order) else rejects.ACCEPTED
-    if len(market.stops) >= min(rules.stops_max or STOPS_PER_MARKET_MAX, STOPS_PER_MARKET_MAX):
+        too_many = _too_many_levels(market, order.side, order.price_ticks)
+        return rejects.TOO_MANY if too_many else ACCEPTED
+    return _check_stop_limits(market, order, standing)
+
+
+def _check_stop_limits(market: Market, order: Order, standing: Standing | None) -> int:
+    stops_max = market.session.stops_max or STOPS_PER_MARKET_MAX
+    if len(market.stops) >= min(stops_max, STOPS_PER_MARKET_MAX):
         return rejects.TOO_MANY
-    if limits.stops_max and index.waiting_count(account_id) >= limits.stops_max:
+    own_stops_max = 0 if standing is None else standing.stops_max
+    if own_stops_max and market.index.waiting_count(order.account_id) >= own_stops_max:
         return rejects.TOO_MANY
     if order.trigger != STOP and market.stops.trailing_count >= TRAILING_STOPS_PER_MARKET_MAX:
         return rejects.TOO_MANY
-    return rejects.ACCEPTED
+    return ACCEPTED
 
 
-def read_amendment(market: Market, order: Order, command: AmendOrder) -> tuple[Order, int]:
-    """The order as it would be, not in the book, and ACCEPTED or the reason why it cannot be."""
-    wanted = Order(order.order_id, order.account_id, order.market_id, order.side, order.client_order_id)
+def read_amendment(market: Market, order: Order, command: OrderCommand, wanted: Order) -> int:
+    """Read into ``wanted``, a new order out of the book, what ``order`` would be. ACCEPTED, or why it cannot be."""
     wanted.price_ticks, wanted.quantity_lots = order.price_ticks, order.quantity_lots
-    wanted.fee_overpaid_ppm, wanted.display_lots = order.fee_overpaid_ppm, order.display_lots
-    reason = rejects.ACCEPTED
+    wanted.fee_overpaid_ppm = order.fee_overpaid_ppm
+    reason = ACCEPTED
     if command.price_scale != SCALE_ABSENT:
-        reason = set_price(wanted, market.spec, command.price_mantissa, command.price_scale)
+        reason = set_price(wanted, market, command.price_mantissa, command.price_scale)
     if not reason and command.quantity_scale != SCALE_ABSENT:
-        reason = set_quantity(wanted, market.spec, command.quantity_mantissa, command.quantity_scale)
-    if not reason and order.display_lots:
-        reason = check_iceberg(wanted)
+        reason = set_quantity(wanted, market, command.quantity_mantissa, command.quantity_scale)
+    if not reason and order.is_special and order.display_lots:
+        reason = check_iceberg(order.display_lots, wanted.quantity_lots)
     # What self-trade prevention took is spent as well.
     spent_lots = order.executed_lots + order.prevented_lots
     if not reason and wanted.quantity_lots <= spent_lots:
         reason = rejects.QUANTITY_BELOW_EXECUTED
     wanted.open_lots = wanted.quantity_lots - spent_lots
     if not reason:
-        reason = check_notional(wanted, market.spec)
+        reason = check_notional(wanted, market)
     if not reason:
         is_reduction = wanted.price_ticks == order.price_ticks and wanted.open_lots <= order.open_lots
         # Amended again and again, one order could trade more in all than its totals can hold.
         if not is_reduction and order.notional_units > NOTIONAL_MAX // 2:
             reason = rejects.NOTIONAL_TOO_LARGE
-        elif not is_reduction and _too_many_levels(market, wanted):
+        elif not is_reduction and _too_many_levels(market, order.side, wanted.price_ticks):
             reason = rejects.TOO_MANY
-    return wanted, reason
+    return reason

@@ -9,8 +9,12 @@ from typing import Final
 
 from engine import rejects
 from engine.amounts import NOT_A_MULTIPLE, SCALE_ABSENT, to_multiples, to_units
-from engine.book import Order
-from engine.commands import PlaceOco, PlaceOrder, PlaceSpecialOrder
+from engine.codec import PLACE_SPECIAL_ORDER
+from engine.commands import PlaceOco, PlaceSpecialOrder
+from engine.market import Market
+from engine.order_command import OrderCommand
+from engine.orders import Order, SpecialOrder, special
+from engine.rejects import ACCEPTED
 from engine.stops import trailing_stop_ticks
 from engine.types import (
     AMOUNT_MAX,
@@ -34,20 +38,19 @@ from engine.types import (
     TRAIL_BY_PPM,
     TRAIL_BY_PRICE,
     WAITING,
-    MarketSpec,
 )
 
 _PERCENT_DECIMALS: Final = 4  # of a percentage: its units are then millionths
 
 
-def well_formed(command: PlaceOrder | PlaceSpecialOrder) -> bool:
+def well_formed(command: OrderCommand) -> bool:
     """Do the options make sense together? Amounts are judged later, by the market's rules."""
     if command.side > SELL or command.order_type > MARKET_BUDGET or command.self_trade > DECREMENT:
         return False
     if command.post_only > 1:
         return False
-    if isinstance(command, PlaceSpecialOrder):
-        if not _special_options_fit(command):
+    if command.kind == PLACE_SPECIAL_ORDER:
+        if not _special_options_fit(command.record):
             return False
     elif command.time_in_force > FOK:
         return False
@@ -62,46 +65,42 @@ def oco_well_formed(command: PlaceOco) -> bool:
     return command.side <= SELL and command.self_trade <= DECREMENT
 
 
-def read_order(
-    command: PlaceOrder | PlaceSpecialOrder, market: MarketSpec, sequence: int, timestamp_ns: int, last_price_ticks: int
-) -> tuple[Order, int]:
-    """The order that a well-formed command asks for, and ACCEPTED or the reason why the market cannot have it.
-
-    A trailing stop starts from the last price; where there is none (0) it has no stop price yet.
-    """
-    order = Order(sequence, command.account_id, market.market_id, command.side, command.client_order_id)
+def read_order(command: OrderCommand, market: Market, sequence: int) -> Order:
+    """The order that a well-formed command asks for, taken from the pool: :func:`read_amounts` reads the rest."""
+    pool = market.index.pool
+    if command.kind == PLACE_SPECIAL_ORDER or command.order_type == MARKET_BUDGET:
+        order: Order = pool.take_special(sequence, command.account_id, market.market_id, command.side)
+    else:
+        order = pool.take(sequence, command.account_id, market.market_id, command.side)
     order.order_type = command.order_type
     order.time_in_force = command.time_in_force
     order.post_only = command.post_only
     order.self_trade = command.self_trade
-    order.accepted_at_ns = timestamp_ns
-    special = command if isinstance(command, PlaceSpecialOrder) else None
-    reason = rejects.ACCEPTED
-    if special is not None:
-        reason = _set_expiry(order, special.expires_at_ns)
-    if not reason and order.order_type == LIMIT:
+    order.accepted_at_ns = market.timestamp_ns
+    return order
+
+
+def read_amounts(order: Order, command: OrderCommand, market: Market) -> int:
+    """Read prices, quantities and times into an order. ACCEPTED, or the reason why the market cannot have it.
+
+    A trailing stop starts from the last price; where there is none (0) it has no stop price yet.
+    """
+    if command.kind == PLACE_SPECIAL_ORDER:
+        return _read_special_amounts(special(order), command, market)
+    reason = ACCEPTED
+    if order.order_type == LIMIT:
         reason = set_price(order, market, command.price_mantissa, command.price_scale)
-    if special is not None and special.trigger and reason in (rejects.ACCEPTED, rejects.TICK):
-        reason = _first_of(reason, _set_trigger(order, market, special, last_price_ticks))
     if not reason:
         reason = set_quantity(order, market, command.quantity_mantissa, command.quantity_scale)
-    if not reason and special is not None and special.display_scale != SCALE_ABSENT:
-        reason = _set_display(order, market, special)
-    if not reason:
-        reason = check_notional(order, market)
-    return order, reason
+    return reason or check_notional(order, market)
 
 
-def read_pair(
-    command: PlaceOco, market: MarketSpec, numbers: tuple[int, int], timestamp_ns: int
-) -> tuple[Order, Order, int]:
-    """The limit leg and the stop leg of a pair, and ACCEPTED or the reason why the market cannot have them."""
-    limit_leg = Order(numbers[0], command.account_id, market.market_id, command.side, command.client_order_id)
-    stop_leg = Order(numbers[1], command.account_id, market.market_id, command.side, command.stop_client_order_id)
+def read_pair(limit_leg: SpecialOrder, stop_leg: SpecialOrder, command: PlaceOco, market: Market) -> int:
+    """Read a pair into its limit leg and its stop leg. ACCEPTED, or the reason why the market cannot have them."""
     limit_leg.linked_order_id, stop_leg.linked_order_id = stop_leg.order_id, limit_leg.order_id
     for leg in (limit_leg, stop_leg):
         leg.self_trade = command.self_trade
-        leg.accepted_at_ns = timestamp_ns
+        leg.accepted_at_ns = market.timestamp_ns
     stop_leg.trigger, stop_leg.status = STOP, WAITING
     reasons = [
         set_price(limit_leg, market, command.price_mantissa, command.price_scale),
@@ -118,51 +117,72 @@ def read_pair(
     for leg in (limit_leg, stop_leg):
         if not reason:
             reason = check_notional(leg, market)
-    return limit_leg, stop_leg, reason
+    return reason
 
 
-def set_price(order: Order, market: MarketSpec, mantissa: int, scale: int) -> int:
+def set_price(order: Order, market: Market, mantissa: int, scale: int) -> int:
     price_ticks = to_multiples(mantissa, scale, market.quote_decimals, market.tick_units)
     if price_ticks <= 0:
         return rejects.TICK if price_ticks == NOT_A_MULTIPLE else rejects.PRICE
     order.price_ticks = price_ticks
-    return rejects.ACCEPTED
+    return ACCEPTED
 
 
-def set_quantity(order: Order, market: MarketSpec, mantissa: int, scale: int) -> int:
+def set_quantity(order: Order, market: Market, mantissa: int, scale: int) -> int:
     if order.order_type == MARKET_BUDGET:
-        order.budget_units = to_units(mantissa, scale, market.quote_decimals)
-        return rejects.ACCEPTED if order.budget_units > 0 else rejects.AMOUNT
+        budget_units = to_units(mantissa, scale, market.quote_decimals)
+        special(order).budget_units = budget_units
+        return ACCEPTED if budget_units > 0 else rejects.AMOUNT
     quantity_lots = to_multiples(mantissa, scale, market.base_decimals, market.lot_units)
     if quantity_lots <= 0:
         return rejects.LOT
     order.quantity_lots = order.open_lots = quantity_lots
-    return rejects.ACCEPTED
+    return ACCEPTED
 
 
-def check_notional(order: Order, market: MarketSpec) -> int:
+def check_notional(order: Order, market: Market) -> int:
     """What the order is worth must reach the market's minimum, and fit, with its fee, into an amount.
 
     A stop at market is worth its quantity at the stop price; only that it fits is asked of it.
     """
     if order.order_type == MARKET_BUDGET:
-        return rejects.MIN_NOTIONAL if order.budget_units < market.min_notional_units else rejects.ACCEPTED
-    price_ticks = order.price_ticks or order.stop_ticks
+        return rejects.MIN_NOTIONAL if order.budget_units < market.min_notional_units else ACCEPTED
+    price_ticks = order.price_ticks
+    if not price_ticks and order.is_special:
+        price_ticks = order.stop_ticks
     if not price_ticks:
-        return rejects.ACCEPTED
+        return ACCEPTED
+    # Each product is taken when it is known to fit.
+    if price_ticks > market.price_ticks_max:
+        return rejects.NOTIONAL_TOO_LARGE
     lot_notional_units = price_ticks * market.notional_units
     if order.quantity_lots > NOTIONAL_MAX // lot_notional_units:
         return rejects.NOTIONAL_TOO_LARGE
     if order.order_type == LIMIT and order.quantity_lots * lot_notional_units < market.min_notional_units:
         return rejects.MIN_NOTIONAL
-    return rejects.ACCEPTED
+    return ACCEPTED
 
 
-def check_iceberg(order: Order) -> int:
+def check_iceberg(display_lots: int, quantity_lots: int) -> int:
     """Whatever an iceberg's quantity becomes, it must hide something, in not too many parts."""
-    if order.display_lots < order.quantity_lots <= order.display_lots * ICEBERG_PARTS_MAX:
-        return rejects.ACCEPTED
+    if display_lots < quantity_lots <= display_lots * ICEBERG_PARTS_MAX:
+        return ACCEPTED
     return rejects.ICEBERG
+
+
+def _read_special_amounts(order: SpecialOrder, command: OrderCommand, market: Market) -> int:
+    asked = command.record
+    assert isinstance(asked, PlaceSpecialOrder), asked
+    reason = _set_expiry(order, asked.expires_at_ns)
+    if not reason and order.order_type == LIMIT:
+        reason = set_price(order, market, command.price_mantissa, command.price_scale)
+    if asked.trigger and reason in (ACCEPTED, rejects.TICK):
+        reason = _first_of(reason, _set_trigger(order, market, asked))
+    if not reason:
+        reason = set_quantity(order, market, command.quantity_mantissa, command.quantity_scale)
+    if not reason and asked.display_scale != SCALE_ABSENT:
+        reason = _set_display(order, market, asked)
+    return reason or check_notional(order, market)
 
 
 def _special_options_fit(command: PlaceSpecialOrder) -> bool:
@@ -182,7 +202,7 @@ def _special_options_fit(command: PlaceSpecialOrder) -> bool:
     return command.order_type == LIMIT or command.time_in_force in (GTC, IOC)
 
 
-def _set_expiry(order: Order, expires_at_ns: int) -> int:
+def _set_expiry(order: SpecialOrder, expires_at_ns: int) -> int:
     now_ns = order.accepted_at_ns
     if order.time_in_force == GTD:
         if not now_ns < expires_at_ns <= now_ns + GTD_NS_MAX:
@@ -190,27 +210,30 @@ def _set_expiry(order: Order, expires_at_ns: int) -> int:
         order.expires_at_ns = expires_at_ns
     elif order.time_in_force == DAY:
         order.expires_at_ns = now_ns - now_ns % NS_PER_DAY + NS_PER_DAY
-    return rejects.ACCEPTED
+    return ACCEPTED
 
 
-def _set_trigger(order: Order, market: MarketSpec, command: PlaceSpecialOrder, last_price_ticks: int) -> int:
+def _set_trigger(order: SpecialOrder, market: Market, command: PlaceSpecialOrder) -> int:
+    last_price_ticks = market.session.last_price_ticks
     order.status, order.trigger = WAITING, command.trigger
     if command.trigger == STOP:
         return _set_stop(order, market, command.stop_mantissa, command.stop_scale)
     if command.trigger == TRAIL_BY_PPM:
-        order.trail_ppm = to_units(command.trail_mantissa, command.trail_scale, _PERCENT_DECIMALS)
-        if not 0 < order.trail_ppm < FEE_SCALE:
+        trail_ppm = to_units(command.trail_mantissa, command.trail_scale, _PERCENT_DECIMALS)
+        if not 0 < trail_ppm < FEE_SCALE:
             return rejects.PRICE
+        order.trail_ppm = trail_ppm
     else:
         trail = command.trail_mantissa, command.trail_scale
         order.trail_ticks = to_multiples(*trail, market.quote_decimals, market.tick_units)
         if order.trail_ticks <= 0:
             return rejects.TICK if order.trail_ticks == NOT_A_MULTIPLE else rejects.PRICE
     if last_price_ticks:
-        order.stop_ticks = trailing_stop_ticks(order, last_price_ticks)
-        if not 0 < order.stop_ticks <= AMOUNT_MAX:
+        stop_ticks = trailing_stop_ticks(order, last_price_ticks)
+        if not 0 < stop_ticks <= AMOUNT_MAX:
             return rejects.PRICE
-    return rejects.ACCEPTED
+        order.stop_ticks = stop_ticks
+    return ACCEPTED
 
 
 def _first_of(*reasons: int) -> int:
@@ -218,17 +241,17 @@ def _first_of(*reasons: int) -> int:
     return next((reason for reason in (rejects.PRICE, rejects.TICK) if reason in reasons), max(reasons))
 
 
-def _set_stop(order: Order, market: MarketSpec, mantissa: int, scale: int) -> int:
+def _set_stop(order: SpecialOrder, market: Market, mantissa: int, scale: int) -> int:
     stop_ticks = to_multiples(mantissa, scale, market.quote_decimals, market.tick_units)
     if stop_ticks <= 0:
         return rejects.TICK if stop_ticks == NOT_A_MULTIPLE else rejects.PRICE
     order.stop_ticks = stop_ticks
-    return rejects.ACCEPTED
+    return ACCEPTED
 
 
-def _set_display(order: Order, market: MarketSpec, command: PlaceSpecialOrder) -> int:
+def _set_display(order: SpecialOrder, market: Market, command: PlaceSpecialOrder) -> int:
     display_lots = to_multiples(command.display_mantissa, command.display_scale, market.base_decimals, market.lot_units)
     if display_lots <= 0:
         return rejects.LOT
     order.display_lots = display_lots
-    return check_iceberg(order)
+    return check_iceberg(display_lots, order.quantity_lots)

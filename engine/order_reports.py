@@ -1,33 +1,14 @@
-"""What is told of an order: when it is accepted, when it is amended, and whenever somebody asks."""
+"""What is told of an order whenever somebody asks, and of a special one when it is accepted."""
 
 from __future__ import annotations
 
-from engine.book import Order
-from engine.events import Event, OrderAccepted, OrderAmended, OrderConditions, OrderReported
+from engine.events import Event, OrderConditions, OrderReported
+from engine.orders import Order
 
 
-def accepted(order: Order) -> OrderAccepted:
-    """An order that was just accepted; its conditions follow if it is special."""
-    return OrderAccepted(
-        order_id=order.order_id,
-        account_id=order.account_id,
-        market_id=order.market_id,
-        side=order.side,
-        order_type=order.order_type,
-        time_in_force=order.time_in_force,
-        post_only=order.post_only,
-        self_trade=order.self_trade,
-        price_ticks=order.price_ticks,
-        quantity_lots=order.quantity_lots,
-        budget_units=order.budget_units,
-        held_units=order.held_units,
-        client_order_id=order.client_order_id,
-    )
-
-
-def reported(order: Order) -> list[Event]:
+def reported(order: Order, client_order_id: bytes) -> list[Event]:
     """An order as it stands, and what is special about it."""
-    events: list[Event] = [report(order)]
+    events: list[Event] = [report(order, client_order_id)]
     if is_special(order):
         events.append(conditions(order))
     return events
@@ -44,7 +25,7 @@ def conditions(order: Order) -> OrderConditions:
         market_id=order.market_id,
         trigger=order.trigger,
         display_lots=order.display_lots,
-        visible_lots=order.visible_lots if order.level is not None else min(order.display_lots, order.open_lots),
+        visible_lots=order.visible_lots if order.level else min(order.display_lots, order.open_lots),
         stop_ticks=order.stop_ticks,
         trail_ticks=order.trail_ticks,
         trail_ppm=order.trail_ppm,
@@ -53,20 +34,7 @@ def conditions(order: Order) -> OrderConditions:
     )
 
 
-def amended(order: Order, kept_place: bool) -> OrderAmended:
-    return OrderAmended(
-        order_id=order.order_id,
-        account_id=order.account_id,
-        market_id=order.market_id,
-        kept_place=int(kept_place),
-        price_ticks=order.price_ticks,
-        quantity_lots=order.quantity_lots,
-        open_lots=order.open_lots,
-        held_units=order.held_units,
-    )
-
-
-def report(order: Order) -> OrderReported:
+def report(order: Order, client_order_id: bytes) -> OrderReported:
     """The order as it stands."""
     return OrderReported(
         order_id=order.order_id,
@@ -90,5 +58,5 @@ def report(order: Order) -> OrderReported:
         fee_units=order.fee_units,
         held_units=order.held_units,
         accepted_at_ns=order.accepted_at_ns,
-        client_order_id=order.client_order_id,
+        client_order_id=client_order_id,
     )

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from heapq import nsmallest
 from itertools import islice
+from operator import attrgetter
 from typing import Any
 
-from engine.book import BookSide, Order
+from engine.book import BookSide
 from engine.events import SaleSettled
 from engine.machine import Machine
 from engine.order_reports import conditions, report
+from engine.orders import Order
 from engine.sale_state import sale_changed, sale_subscribed
 from engine.types import OPEN_ORDERS_PER_ACCOUNT_MAX, AssetSpec, MarketSpec
 
@@ -75,13 +77,14 @@ def balances(machine: Machine, account_id: int) -> list[Fields]:
 
 def order(machine: Machine, account_id: int, order_id: int, client_order_id: str) -> Fields | None:
     """One order of the account, by number or (where that is 0) by its client's id. Others' orders are not found."""
-    found = machine.trading.find_order(account_id, order_id, client_order_id.encode())
-    return None if found is None else _order(found)
+    name = client_order_id.encode()
+    found = machine.trading.find_order(account_id, order_id, name, 0, len(name))
+    return None if found is None else _order(machine, found)
 
 
 def market(machine: Machine, market_id: int) -> Fields | None:
     """What a market is up to: state, prices, rules, fee tiers, schedule."""
-    found = machine.trading.markets.get(market_id)
+    found = machine.trading.market(market_id)
     if found is None:
         return None
     session = found.session
@@ -151,18 +154,17 @@ def open_orders(
 
     At most ``limit`` of them, beginning after ``after_order_id``: the next page begins after the last one of this.
     """
-    orders = machine.trading.index.open_orders.get(account_id, {})
     wanted = (
-        order_id
-        for order_id, order in orders.items()
-        if order_id > after_order_id and market_id in (0, order.market_id)
+        order
+        for order in machine.trading.index.open_orders(account_id)
+        if order.order_id > after_order_id and market_id in (0, order.market_id)
     )
-    return [_order(orders[order_id]) for order_id in nsmallest(limit, wanted)]
+    return [_order(machine, order) for order in nsmallest(limit, wanted, key=attrgetter("order_id"))]
 
 
 def book(machine: Machine, market_id: int, depth: int) -> Fields | None:
     """The best ``depth`` levels of each side as [price_ticks, quantity_lots, order_count], best first."""
-    found = machine.trading.markets.get(market_id)
+    found = machine.trading.market(market_id)
     if found is None:
         return None
     return {"bids": _levels(found.book.bids, depth), "asks": _levels(found.book.asks, depth)}
@@ -172,8 +174,9 @@ def _levels(side: BookSide, depth: int) -> list[list[int]]:
     return [[level.price_ticks, level.shown_lots, level.order_count] for level in side.levels_from_best(depth)]
 
 
-def _order(found: Order) -> Fields:
-    return _fields(report(found)) | _fields(conditions(found))
+def _order(machine: Machine, found: Order) -> Fields:
+    client_order_id = machine.trading.index.client_order_id(found)
+    return _fields(report(found, client_order_id)) | _fields(conditions(found))
 
 
 def _fields(event: Any) -> Fields:

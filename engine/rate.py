@@ -6,16 +6,17 @@ is not remembered, so the same request may come again later.
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from engine.types import NS_PER_MS
 
 
-class Counted(Protocol):
+class Counted:
     """Whatever has a rate: how many requests came in which window."""
 
-    window: int
-    requests_in_window: int
+    __slots__ = ("requests_in_window", "window")
+
+    def __init__(self) -> None:
+        self.window = 0
+        self.requests_in_window = 0
 
 
 def use_rate(counted: Counted, requests_max: int, window_ms: int, timestamp_ns: int) -> bool:

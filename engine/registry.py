@@ -6,8 +6,9 @@ itself, exists from the beginning.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
+from engine.rate import Counted
 from engine.types import (
     EXCHANGE_ACCOUNT,
     EXCHANGE_ACCOUNT_NAME,
@@ -19,8 +20,6 @@ from engine.types import (
     MarketSpec,
 )
 
-_NO_LIMITS: Final = AccountLimits()
-
 
 class DepositReceipt(NamedTuple):
     """What a reference of a deposit stands for, for ever (rulebook row D6)."""
@@ -31,25 +30,44 @@ class DepositReceipt(NamedTuple):
     amount_units: int
 
 
-class Standing:
+class Standing(Counted):
     """What operators and the account itself set for it, and how much of its rate it has used.
 
-    ``window`` numbers the window of log time that ``requests_in_window`` counts; ``dead_man_ns`` is when its orders
-    are cancelled unless it renews (0: never).
+    The limits are those of AccountLimits, where 0 is none of its own. ``dead_man_ns`` is when its orders are cancelled
+    unless it renews (0: never). ``names_references`` is 1 once it named a withdrawal or a transfer.
     """
 
-    __slots__ = ("dead_man_ns", "frozen", "limits", "requests_in_window", "window")
+    __slots__ = (
+        "dead_man_ns",
+        "frozen",
+        "names_references",
+        "open_orders_max",
+        "requests_max",
+        "stops_max",
+        "window_ms",
+    )
 
     def __init__(self) -> None:
+        super().__init__()
         self.frozen = 0
-        self.limits = AccountLimits()
-        self.window = 0
-        self.requests_in_window = 0
+        self.names_references = 0
+        self.open_orders_max = 0
+        self.stops_max = 0
+        self.requests_max = 0
+        self.window_ms = 0
         self.dead_man_ns = 0
+
+    @property
+    def limits(self) -> AccountLimits:
+        return AccountLimits(self.open_orders_max, self.stops_max, self.requests_max, self.window_ms)
+
+    @limits.setter
+    def limits(self, limits: AccountLimits) -> None:
+        self.open_orders_max, self.stops_max, self.requests_max, self.window_ms = limits
 
 
 class Registry:
-    """Index 0 of the lists of assets and markets is unused, so that an id is its index."""
+    """An id is the index of what it names; index 0 of the lists of assets and markets is unused."""
 
     def __init__(self) -> None:
         self.assets: list[AssetSpec | None] = [None]
@@ -60,7 +78,8 @@ class Registry:
         self.account_ids: dict[bytes, int] = {EXCHANGE_ACCOUNT_NAME: EXCHANGE_ACCOUNT}
         self.api_keys: dict[bytes, ApiKey] = {}
         self.deposits: dict[bytes, DepositReceipt] = {}
-        self.standings: dict[int, Standing] = {}  # of accounts for which anything was ever set
+        self.standings: list[Standing | None] = [None]  # by account id; None where nothing was ever set
+        self._roles = bytearray([OPERATOR])  # by account id
 
     def asset(self, asset_id: int) -> AssetSpec | None:
         return self.assets[asset_id] if 0 < asset_id < len(self.assets) else None
@@ -81,17 +100,31 @@ class Registry:
         account_id = self.account_ids.get(name)
         return None if account_id is None else self.accounts[account_id]
 
+    def has_account(self, account_id: int) -> bool:
+        return 0 <= account_id < len(self._roles)
+
+    def role_of(self, account_id: int) -> int:
+        """The role of an account that exists."""
+        return self._roles[account_id]
+
     def standing(self, account_id: int) -> Standing:
-        """The account's standing, to be changed."""
-        return self.standings.setdefault(account_id, Standing())
+        """The standing of an account that exists, to be changed."""
+        standing = self.standings[account_id]
+        if standing is None:
+            standing = self.standings[account_id] = Standing()
+        return standing
+
+    def standing_of(self, account_id: int) -> Standing | None:
+        """The account's standing, None if nothing was ever set for it."""
+        return self.standings[account_id] if 0 <= account_id < len(self.standings) else None
 
     def is_frozen(self, account_id: int) -> bool:
-        standing = self.standings.get(account_id)
+        standing = self.standing_of(account_id)
         return standing is not None and standing.frozen == 1
 
     def limits(self, account_id: int) -> AccountLimits:
-        standing = self.standings.get(account_id)
-        return _NO_LIMITS if standing is None else standing.limits
+        standing = self.standing_of(account_id)
+        return AccountLimits() if standing is None else standing.limits
 
     def add_asset(self, asset: AssetSpec) -> None:
         assert asset.asset_id == len(self.assets), asset
@@ -106,6 +139,8 @@ class Registry:
     def add_account(self, account: AccountSpec) -> None:
         assert account.account_id == len(self.accounts), account
         self.accounts.append(account)
+        self.standings.append(None)
+        self._roles.append(account.role)
         self.account_ids[account.name] = account.account_id
 
 

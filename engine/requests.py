@@ -8,32 +8,29 @@ Whoever asks what became of an id that was never seen fences it: a copy that arr
 from __future__ import annotations
 
 from collections.abc import Callable
-from struct import Struct
-from typing import Final, TypeGuard
+from typing import Any, Final
 
 from engine import rejects
 from engine.accounts import Accounts
-from engine.codec import encode_command
+from engine.codec import AMEND_ORDER, CANCEL_ORDER, COMMAND_LAYOUTS, PLACE_ORDER, PLACE_SPECIAL_ORDER
 from engine.commands import (
-    AmendOrder,
     CancelAll,
     CancelAllAfter,
-    CancelOrder,
     CancelWithdrawal,
-    Command,
     CreateTransfer,
     DecideTransfer,
     MassCancel,
     PlaceOco,
-    PlaceOrder,
-    PlaceSpecialOrder,
     RequestWithdrawal,
     ResolveRequest,
     SubscribeSale,
 )
-from engine.dedup import Receipt, Receipts, is_valid_id
-from engine.events import CommandRejected, Emit, Event, RequestFenced, RequestRepeated
+from engine.dedup import Receipts, id_is_valid_at
+from engine.event_writer import EventWriter
+from engine.events import RequestFenced
+from engine.order_command import OrderCommand
 from engine.order_reports import reported
+from engine.orders import Order
 from engine.rate import use_rate
 from engine.registry import Registry
 from engine.sale import Sales
@@ -50,26 +47,14 @@ from engine.types import (
 )
 from engine.withdrawals import Withdrawals, is_valid_destination
 
-Request = (
-    PlaceOrder
-    | PlaceSpecialOrder
-    | PlaceOco
-    | CancelOrder
-    | AmendOrder
-    | CancelAll
-    | MassCancel
-    | CancelAllAfter
-    | RequestWithdrawal
-    | CancelWithdrawal
-    | CreateTransfer
-    | DecideTransfer
-    | SubscribeSale
-)
-Outcome = tuple[int, int]  # the reason, and the number of what the request was about (0 if nothing)
+_KINDS: Final = {layout.record: layout.kind for layout in COMMAND_LAYOUTS}
+_KIND_END: Final = 1 + max(_KINDS.values())
+PLACE_OCO: Final = _KINDS[PlaceOco]
+_REQUEST_WITHDRAWAL: Final = _KINDS[RequestWithdrawal]
+_CREATE_TRANSFER: Final = _KINDS[CreateTransfer]
+_FENCE: Final = 0  # what stands for a kind in the receipt of a fence
 
-_RATED: Final = frozenset((PlaceOrder, AmendOrder, PlaceSpecialOrder, PlaceOco))
-_PLACE_CONTENT: Final = Struct("<IBBBBBqBqB")
-_CANCEL_CONTENT: Final = Struct("<Q")
+Outcome = tuple[int, int]  # the reason, and the number of what the request was about (0 if nothing)
 
 
 class Requests:
@@ -92,156 +77,217 @@ class Requests:
         self._withdrawals = withdrawals
         self._transfers = transfers
         self._sales = sales
-        self._handlers: dict[type[Request], Callable[..., Outcome]] = {
-            PlaceOrder: self._place,
-            PlaceSpecialOrder: self._place,
-            PlaceOco: self._place_oco,
-            CancelOrder: self._cancel,
-            AmendOrder: self._amend,
-            CancelAll: self._cancel_all,
-            MassCancel: self._mass_cancel,
-            CancelAllAfter: self._cancel_all_after,
-            RequestWithdrawal: self._request_withdrawal,
-            CancelWithdrawal: self._cancel_withdrawal,
-            CreateTransfer: self._create_transfer,
-            DecideTransfer: self._decide_transfer,
-            SubscribeSale: self._subscribe,
-        }
+        # What is not an order's placement, cancellation or amendment, by kind.
+        self._handlers: list[Callable[[Any, int, int, EventWriter], Outcome] | None] = [None] * _KIND_END
+        self._handlers[_KINDS[CancelAll]] = self._cancel_all
+        self._handlers[_KINDS[MassCancel]] = self._mass_cancel
+        self._handlers[_KINDS[CancelAllAfter]] = self._cancel_all_after
+        self._handlers[_KINDS[RequestWithdrawal]] = self._request_withdrawal
+        self._handlers[_KINDS[CancelWithdrawal]] = self._cancel_withdrawal
+        self._handlers[_KINDS[CreateTransfer]] = self._create_transfer
+        self._handlers[_KINDS[DecideTransfer]] = self._decide_transfer
+        self._handlers[_KINDS[SubscribeSale]] = self._subscribe
 
-    def handles(self, command: Command) -> TypeGuard[Request]:
-        return type(command) in self._handlers
+    def handles(self, kind: int) -> bool:
+        if PLACE_ORDER <= kind <= AMEND_ORDER or kind in (PLACE_SPECIAL_ORDER, PLACE_OCO):
+            return True
+        return self._handlers[kind] is not None
 
-    def answer(self, command: Request, sequence: int, timestamp_ns: int) -> list[Event]:
+    def answer(self, command: OrderCommand, sequence: int, timestamp_ns: int, emit: EventWriter) -> None:
         """Execute a request if it is new; its retries get the receipt of the first time."""
-        request_id = command[-1]
-        assert isinstance(request_id, bytes)
-        if not is_valid_id(request_id) or not _names_fit(command):
-            return [CommandRejected(rejects.MALFORMED, 0)]
-        content = _content_of(command)
-        receipt = self._receipts.find(command.account_id, request_id)
-        if receipt is not None:
-            events = self._answer_again(receipt, content)
-            if isinstance(command, PlaceOco) and isinstance(events[0], RequestRepeated) and receipt.subject_id:
-                events += self._report(receipt.subject_id + SECOND_LEG)
-            return events
-        named = self._named_for_ever(command.account_id, request_id)
-        if named:
-            if not self._asks_the_same(command, named):
-                return [CommandRejected(rejects.ID_CONFLICT, named)]
-            return [RequestRepeated(named, rejects.ACCEPTED), *self._report(named)]
-        kind = type(command)
-        if isinstance(command, PlaceOco):
-            conflict = self._conflict_of_second_id(command)
-            if conflict is not None:
-                return [conflict]
-        if kind in _RATED and not self._use_rates(command, timestamp_ns):
-            return [CommandRejected(rejects.RATE_LIMIT, 0)]
-        events = []
-        reason, subject_id = self._handlers[kind](command, sequence, timestamp_ns, events.append)
-        if reason:
-            assert not events, "a refused command has changed something"
-            events.append(CommandRejected(reason, 0))
-        account_id = command.account_id
-        self._receipts.remember(Receipt(account_id, request_id, content, sequence, reason, subject_id, timestamp_ns))
-        if isinstance(command, PlaceOco):
-            second_id, leg_id = command.stop_client_order_id, subject_id + SECOND_LEG if subject_id else 0
-            self._receipts.remember(Receipt(account_id, second_id, content, sequence, reason, leg_id, timestamp_ns))
-        return events
+        data, start, length, receipts = command.data, command.id_start, command.id_length, self._receipts
+        command.standing = self._registry.standing_of(command.account_id)
+        if not id_is_valid_at(data, start, length) or not _names_fit(command):
+            emit.command_rejected(rejects.MALFORMED, 0)
+        elif receipt := receipts.find_hashed(command.id_hash, command.account_id, data, start, length):
+            self._answer_again(receipt, command, emit)
+        elif named := self._named_by(command):
+            self._answer_named(named, command, emit)
+        elif command.kind == PLACE_OCO and self._second_id_conflicts(command, emit):
+            pass
+        elif not self._use_rates(command, timestamp_ns):
+            emit.command_rejected(rejects.RATE_LIMIT, 0)
+        else:
+            self._execute(command, sequence, timestamp_ns, emit)
 
-    def resolve(self, command: ResolveRequest, sequence: int, timestamp_ns: int) -> list[Event]:
+    def resolve(self, command: ResolveRequest, sequence: int, timestamp_ns: int, emit: EventWriter) -> None:
         """What became of an id; if nothing did, nothing ever will (rulebook E4)."""
         account_id, request_id = command.account_id, command.request_id
-        if not is_valid_id(request_id):
-            return [CommandRejected(rejects.MALFORMED, 0)]
-        receipt = self._receipts.find(account_id, request_id)
-        if receipt is not None:
-            return [RequestRepeated(receipt.sequence, receipt.reason), *self._report(receipt.subject_id)]
-        named = self._named_for_ever(account_id, request_id)
-        if named:
-            return [RequestRepeated(named, rejects.ACCEPTED), *self._report(named)]
-        fence = Receipt(account_id, request_id, b"", sequence, rejects.FENCED, 0, timestamp_ns)
-        self._receipts.remember(fence)
-        return [RequestFenced(account_id, request_id)]
+        data, length = request_id, len(request_id)
+        if not id_is_valid_at(data, 0, length):
+            emit.command_rejected(rejects.MALFORMED, 0)
+        elif receipt := self._receipts.find(account_id, data, 0, length):
+            emit.request_repeated(self._receipts.sequence(receipt), self._receipts.reason(receipt))
+            self._report(self._receipts.subject_id(receipt), emit)
+        elif named := self._named_for_ever(account_id, data, 0, length):
+            emit.request_repeated(named, rejects.ACCEPTED)
+            self._report(named, emit)
+        else:
+            fence = self._receipts.remember(account_id, data, 0, length, _FENCE, 0, 0, sequence, timestamp_ns)
+            self._receipts.settle(fence, rejects.FENCED, 0)
+            emit(RequestFenced(account_id, request_id))
+
+    def prefetch(self, command: OrderCommand) -> None:
+        """This command is executed soon: hash its id, and have near what will be looked up then."""
+        if command.id_length:
+            data, start, length = command.data, command.id_start, command.id_length
+            command.id_hash = self._receipts.hash_of(command.account_id, data, start, length)
+            self._receipts.prefetch(command.id_hash)
 
     def forget_old(self, timestamp_ns: int) -> None:
         """Drop ids that are older than 24 h, a few per command; the id of an open order stays."""
-        orders = self._trading.orders
         for _ in range(FORGOTTEN_PER_COMMAND_MAX):
-            receipt = self._receipts.next_to_forget(timestamp_ns)
-            if receipt is None:
-                return
-            order = orders.get(receipt.subject_id)
-            placed = order is not None and order.client_order_id == receipt.request_id
-            if order is not None and placed and order.status in (OPEN, WAITING):
-                self._receipts.keep_oldest(timestamp_ns)
-                continue
-            if order is not None and placed:
-                del orders[order.order_id]
-            self._receipts.forget_oldest()
+            receipt = self._receipts.oldest_due(timestamp_ns)
+            if not receipt:
+                break
+            order = self._trading.index.find(self._receipts.subject_id(receipt))
+            if order is None or order.receipt != receipt:
+                self._receipts.forget_oldest()
+            elif order.status in (OPEN, WAITING):
+                order.receipt = self._receipts.keep_oldest(timestamp_ns)
+            else:
+                self._trading.index.forget(order)
+                self._receipts.forget_oldest()
 
-    def _answer_again(self, receipt: Receipt, content: bytes) -> list[Event]:
-        if receipt.reason == rejects.FENCED:
-            return [CommandRejected(rejects.FENCED, receipt.sequence)]
-        if receipt.content != content:
-            return [CommandRejected(rejects.ID_CONFLICT, receipt.sequence)]
-        return [RequestRepeated(receipt.sequence, receipt.reason), *self._report(receipt.subject_id)]
-
-    def _named_for_ever(self, account_id: int, request_id: bytes) -> int:
-        """The number of the withdrawal or transfer that the account named so, however long ago; 0 if there is none."""
-        return self._withdrawals.number_of(account_id, request_id) or self._transfers.number_of(account_id, request_id)
-
-    def _asks_the_same(self, command: Request, number: int) -> bool:
-        known: tuple[int, bool] | None = None
-        if isinstance(command, RequestWithdrawal):
-            known = self._withdrawals.known_reference(command)
-        elif isinstance(command, CreateTransfer):
-            known = self._transfers.known_reference(command)
-        return known == (number, True)
-
-    def _conflict_of_second_id(self, command: PlaceOco) -> CommandRejected | None:
-        """The second leg of a pair needs an id of its own that was never used."""
-        other = self._receipts.find(command.account_id, command.stop_client_order_id)
-        if other is not None:
-            reason = rejects.FENCED if other.reason == rejects.FENCED else rejects.ID_CONFLICT
-            return CommandRejected(reason, other.sequence)
-        named = self._named_for_ever(command.account_id, command.stop_client_order_id)
-        return CommandRejected(rejects.ID_CONFLICT, named) if named else None
-
-    def _use_rates(self, command: Request, timestamp_ns: int) -> bool:
-        """Count a placement or an amendment, against the account's rate and then against the market's."""
-        if not self._accounts.use_rate(command.account_id, timestamp_ns):
-            return False
-        if isinstance(command, AmendOrder):
-            order = self._trading.find_order(command.account_id, command.order_id, command.client_order_id)
-            market_id = 0 if order is None else order.market_id
+    def _execute(self, command: OrderCommand, sequence: int, timestamp_ns: int, emit: EventWriter) -> None:
+        receipts, written = self._receipts, emit.length
+        command.receipt = receipts.remember_hashed(
+            command.id_hash,
+            command.account_id,
+            command.data,
+            command.id_start,
+            command.id_length,
+            command.kind,
+            command.content_start,
+            command.content_length,
+            sequence,
+            timestamp_ns,
+        )
+        subject_id = 0
+        if command.kind in (PLACE_ORDER, PLACE_SPECIAL_ORDER):
+            reason = self._trading.place(command, sequence, timestamp_ns, emit)
+            subject_id = 0 if reason else sequence
+        elif command.kind in (CANCEL_ORDER, AMEND_ORDER):
+            order = self._order_named(command)
+            # While it is executed the order may be closed, but it is not forgotten.
+            subject_id = 0 if order is None else order.order_id
+            if command.kind == CANCEL_ORDER:
+                reason = self._trading.cancel(order, timestamp_ns, emit)
+            else:
+                reason = self._trading.amend(order, command, timestamp_ns, emit)
+        elif command.kind == PLACE_OCO:
+            reason = self._trading.place_oco(command, sequence, timestamp_ns, emit)
+            subject_id = 0 if reason else sequence
         else:
-            market_id = command[2]
-        market = self._trading.markets.get(market_id)
+            handler = self._handlers[command.kind]
+            assert handler is not None, command.kind
+            reason, subject_id = handler(command.record, sequence, timestamp_ns, emit)
+        if reason:
+            assert emit.length == written, "a refused command has changed something"
+            emit.command_rejected(reason, 0)
+        receipts.settle(command.receipt, reason, subject_id)
+        if command.kind == PLACE_OCO:
+            self._remember_second_leg(command, sequence, timestamp_ns, reason)
+
+    def _order_named(self, command: OrderCommand) -> Order | None:
+        return self._trading.find_order(
+            command.account_id, command.order_id, command.data, command.name_start, command.name_length
+        )
+
+    def _remember_second_leg(self, command: OrderCommand, sequence: int, timestamp_ns: int, reason: int) -> None:
+        """The stop leg of a pair has an id of its own: the text before the request's."""
+        receipt = self._receipts.remember(
+            command.account_id,
+            command.data,
+            command.name_start,
+            command.name_length,
+            command.kind,
+            command.content_start,
+            command.content_length,
+            sequence,
+            timestamp_ns,
+        )
+        leg = None if reason else self._trading.index.find(sequence + SECOND_LEG)
+        if leg is not None:
+            self._trading.index.name(leg, receipt)
+        self._receipts.settle(receipt, reason, 0 if leg is None else leg.order_id)
+
+    def _answer_again(self, receipt: int, command: OrderCommand, emit: EventWriter) -> None:
+        receipts = self._receipts
+        sequence, reason = receipts.sequence(receipt), receipts.reason(receipt)
+        data, start, length = command.data, command.content_start, command.content_length
+        if reason == rejects.FENCED:
+            emit.command_rejected(rejects.FENCED, sequence)
+        elif not receipts.asks_the_same(receipt, command.kind, data, start, length):
+            emit.command_rejected(rejects.ID_CONFLICT, sequence)
+        else:
+            subject_id = receipts.subject_id(receipt)
+            emit.request_repeated(sequence, reason)
+            self._report(subject_id, emit)
+            if command.kind == PLACE_OCO and subject_id:
+                self._report(subject_id + SECOND_LEG, emit)
+
+    def _named_by(self, command: OrderCommand) -> int:
+        """What the command's id names for ever. Most accounts never named anything so."""
+        standing = command.standing
+        if standing is None or not standing.names_references:
+            return 0
+        return self._named_for_ever(command.account_id, command.data, command.id_start, command.id_length)
+
+    def _named_for_ever(self, account_id: int, data: bytes, start: int, length: int) -> int:
+        """The number of the withdrawal or transfer that the account named so, however long ago; 0 if there is none."""
+        name = data[start : start + length]
+        return self._withdrawals.number_of(account_id, name) or self._transfers.number_of(account_id, name)
+
+    def _answer_named(self, number: int, command: OrderCommand, emit: EventWriter) -> None:
+        """A retry of a withdrawal or a transfer, or another use of its reference."""
+        known: tuple[int, bool] | None = None
+        if command.kind == _REQUEST_WITHDRAWAL:
+            known = self._withdrawals.known_reference(command.record)
+        elif command.kind == _CREATE_TRANSFER:
+            known = self._transfers.known_reference(command.record)
+        if known != (number, True):
+            emit.command_rejected(rejects.ID_CONFLICT, number)
+        else:
+            emit.request_repeated(number, rejects.ACCEPTED)
+            self._report(number, emit)
+
+    def _second_id_conflicts(self, command: OrderCommand, emit: EventWriter) -> bool:
+        """The second leg of a pair needs an id of its own that was never used."""
+        account_id, start, length = command.account_id, command.name_start, command.name_length
+        other = self._receipts.find(account_id, command.data, start, length)
+        if other:
+            fenced = self._receipts.reason(other) == rejects.FENCED
+            emit.command_rejected(rejects.FENCED if fenced else rejects.ID_CONFLICT, self._receipts.sequence(other))
+            return True
+        named = self._named_for_ever(account_id, command.data, start, length)
+        if named:
+            emit.command_rejected(rejects.ID_CONFLICT, named)
+        return named != 0
+
+    def _use_rates(self, command: OrderCommand, timestamp_ns: int) -> bool:
+        """Count a placement or an amendment, against the account's rate and then against the market's."""
+        if command.kind not in (PLACE_ORDER, AMEND_ORDER, PLACE_SPECIAL_ORDER, PLACE_OCO):
+            return True
+        standing = command.standing
+        if standing is not None and not self._accounts.use_rate(command.account_id, timestamp_ns):
+            return False
+        market_id = command.market_id
+        if command.kind == AMEND_ORDER:
+            order = self._order_named(command)
+            market_id = 0 if order is None else order.market_id
+        elif command.kind == PLACE_OCO:
+            market_id = command.record.market_id
+        market = self._trading.market(market_id)
         if market is None or not market.session.requests_max:
             return True
         session = market.session
         return use_rate(session, session.requests_max, session.window_ms, timestamp_ns)
 
-    def _place(self, command: PlaceOrder | PlaceSpecialOrder, sequence: int, now_ns: int, emit: Emit) -> Outcome:
-        reason = self._trading.place(command, sequence, now_ns, emit)
-        return reason, 0 if reason else sequence
-
-    def _place_oco(self, command: PlaceOco, sequence: int, now_ns: int, emit: Emit) -> Outcome:
-        reason = self._trading.place_oco(command, sequence, now_ns, emit)
-        return reason, 0 if reason else sequence
-
-    def _cancel(self, command: CancelOrder, sequence: int, now_ns: int, emit: Emit) -> Outcome:
-        order = self._trading.find_order(command.account_id, command.order_id, command.client_order_id)
-        return self._trading.cancel(order, now_ns, emit), 0 if order is None else order.order_id
-
-    def _amend(self, command: AmendOrder, sequence: int, now_ns: int, emit: Emit) -> Outcome:
-        order = self._trading.find_order(command.account_id, command.order_id, command.client_order_id)
-        return self._trading.amend(order, command, now_ns, emit), 0 if order is None else order.order_id
-
-    def _cancel_all(self, command: CancelAll, sequence: int, now_ns: int, emit: Emit) -> Outcome:
+    def _cancel_all(self, command: CancelAll, sequence: int, now_ns: int, emit: EventWriter) -> Outcome:
         return self._trading.cancel_many(command.account_id, command.market_id, EITHER_SIDE, now_ns, emit), 0
 
-    def _mass_cancel(self, command: MassCancel, sequence: int, now_ns: int, emit: Emit) -> Outcome:
+    def _mass_cancel(self, command: MassCancel, sequence: int, now_ns: int, emit: EventWriter) -> Outcome:
         """A trader names only itself; an operator names anybody, and is not held up by the phases of an auction."""
         asker = self._registry.account(command.account_id)
         assert asker is not None, command
@@ -257,64 +303,54 @@ class Requests:
         market_id, side = command.market_id, command.side
         return self._trading.cancel_many(owner_id, market_id, side, now_ns, emit, by_operator=by_operator), 0
 
-    def _cancel_all_after(self, command: CancelAllAfter, sequence: int, now_ns: int, emit: Emit) -> Outcome:
+    def _cancel_all_after(self, command: CancelAllAfter, sequence: int, now_ns: int, emit: EventWriter) -> Outcome:
         return self._accounts.cancel_all_after(command, now_ns, emit), 0
 
-    def _request_withdrawal(self, command: RequestWithdrawal, sequence: int, now_ns: int, emit: Emit) -> Outcome:
+    def _request_withdrawal(self, command: RequestWithdrawal, sequence: int, now_ns: int, emit: EventWriter) -> Outcome:
         reason = self._withdrawals.request(command, sequence, now_ns, emit)
         return reason, 0 if reason else sequence
 
-    def _cancel_withdrawal(self, command: CancelWithdrawal, sequence: int, now_ns: int, emit: Emit) -> Outcome:
+    def _cancel_withdrawal(self, command: CancelWithdrawal, sequence: int, now_ns: int, emit: EventWriter) -> Outcome:
         reason = self._withdrawals.cancel(command, sequence, now_ns, emit)
         return reason, 0 if reason else command.withdrawal_id
 
-    def _create_transfer(self, command: CreateTransfer, sequence: int, now_ns: int, emit: Emit) -> Outcome:
+    def _create_transfer(self, command: CreateTransfer, sequence: int, now_ns: int, emit: EventWriter) -> Outcome:
         reason = self._transfers.create(command, sequence, now_ns, emit)
         return reason, 0 if reason else sequence
 
-    def _decide_transfer(self, command: DecideTransfer, sequence: int, now_ns: int, emit: Emit) -> Outcome:
+    def _decide_transfer(self, command: DecideTransfer, sequence: int, now_ns: int, emit: EventWriter) -> Outcome:
         reason = self._transfers.decide(command, sequence, now_ns, emit)
         return reason, 0 if reason else command.transfer_id
 
-    def _subscribe(self, command: SubscribeSale, sequence: int, now_ns: int, emit: Emit) -> Outcome:
+    def _subscribe(self, command: SubscribeSale, sequence: int, now_ns: int, emit: EventWriter) -> Outcome:
         reason = self._sales.subscribe(command, sequence, now_ns, emit)
         return reason, 0 if reason else sequence
 
-    def _report(self, subject_id: int) -> list[Event]:
-        """What a receipt is about, as it stands: an order, a withdrawal, a transfer or a subscription."""
+    def _report(self, subject_id: int, emit: EventWriter) -> None:
+        """Tell what a receipt is about, as it stands: an order, a withdrawal, a transfer or a subscription."""
         if not subject_id:
-            return []
-        order = self._trading.orders.get(subject_id)
+            return
+        order = self._trading.index.find(subject_id)
         if order is not None:
-            return reported(order)
+            for event in reported(order, self._trading.index.client_order_id(order)):
+                emit(event)
+            return
         for report in (self._withdrawals.report, self._transfers.report, self._sales.report_subscription):
-            event = report(subject_id)
-            if event is not None:
-                return [event]
-        return []
+            found = report(subject_id)
+            if found is not None:
+                emit(found)
+                return
 
 
-def _content_of(command: Request) -> bytes:
-    """What a request asks, as bytes that a retry must equal. The commonest kinds have a quicker way."""
-    kind = type(command)
-    if kind is PlaceOrder:
-        return b"P" + _PLACE_CONTENT.pack(*command[2:-1])
-    if kind is CancelOrder:
-        return b"C" + _CANCEL_CONTENT.pack(command[2]) + command[3]  # type: ignore[operator]
-    return encode_command(kind(0, 0, *command[2:-1], b""))  # type: ignore[call-arg]
-
-
-def _names_fit(command: Request) -> bool:
+def _names_fit(command: OrderCommand) -> bool:
     """Are the texts of a request such that its receipt can be kept?
 
     An order is named by number or by its client's id, not by both; the legs of a pair have different ids.
     """
-    kind = type(command)
-    if kind is PlaceOrder:
-        return True
-    if isinstance(command, CancelOrder | AmendOrder):
-        return command.client_order_id == b"" if command.order_id else is_valid_id(command.client_order_id)
-    if isinstance(command, PlaceOco):
-        second_id = command.stop_client_order_id
-        return is_valid_id(second_id) and second_id != command.client_order_id
-    return not isinstance(command, RequestWithdrawal) or is_valid_destination(command.destination)
+    start, length = command.name_start, command.name_length
+    if command.kind in (CANCEL_ORDER, AMEND_ORDER):
+        return length == 0 if command.order_id else id_is_valid_at(command.data, start, length)
+    if command.kind == PLACE_OCO:
+        record = command.record
+        return id_is_valid_at(command.data, start, length) and record.stop_client_order_id != record.client_order_id
+    return command.kind != _REQUEST_WITHDRAWAL or is_valid_destination(command.record.destination)

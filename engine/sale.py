@@ -15,7 +15,8 @@ from engine import rejects
 from engine.amounts import SCALE_ABSENT, to_multiples, to_units
 from engine.commands import CreateSale, DecideSale, SubscribeSale
 from engine.dedup import is_valid_id
-from engine.events import Emit, Event, RequestRepeated
+from engine.event_writer import EventWriter
+from engine.events import Event, RequestRepeated
 from engine.ledger import Ledger
 from engine.registry import Registry
 from engine.sale_settlement import Outcome, all_back, outcome_of_close, settle
@@ -69,7 +70,7 @@ class Sales:
         registry: Registry,
         ledger: Ledger,
         timers: Timers,
-        open_market: Callable[[int, int, Emit], None],
+        open_market: Callable[[int, int, EventWriter], None],
         is_delisted: Callable[[int], bool],
     ) -> None:
         self.sales: dict[int, Sale] = {}
@@ -82,7 +83,7 @@ class Sales:
         self._open_market = open_market
         self._is_delisted = is_delisted
 
-    def create(self, command: CreateSale, sequence: int, timestamp_ns: int, emit: Emit) -> int:
+    def create(self, command: CreateSale, sequence: int, timestamp_ns: int, emit: EventWriter) -> int:
         """Announce a sale and hold the issuer's tokens. A name is for ever, of whatever became of its sale."""
         self.conflicts_with = 0
         registry, ledger = self._registry, self._ledger
@@ -118,7 +119,7 @@ class Sales:
         emit(sale_changed(sale))
         return rejects.ACCEPTED
 
-    def decide(self, command: DecideSale, sequence: int, timestamp_ns: int, emit: Emit) -> int:
+    def decide(self, command: DecideSale, sequence: int, timestamp_ns: int, emit: EventWriter) -> int:
         """Open, close or cancel a sale. A decision that was taken once is repeated for ever (rulebook row H4)."""
         self.conflicts_with = 0
         if command.decision > CANCEL_SALE:
@@ -141,7 +142,7 @@ class Sales:
             self._end(sale, all_back(sale, SALE_CANCELLED), sequence, emit)
         return rejects.ACCEPTED
 
-    def subscribe(self, command: SubscribeSale, sequence: int, timestamp_ns: int, emit: Emit) -> int:
+    def subscribe(self, command: SubscribeSale, sequence: int, timestamp_ns: int, emit: EventWriter) -> int:
         """Take part in an open sale: the money is held until the sale ends. It is numbered ``sequence``."""
         self.conflicts_with = 0
         sale = self.sales.get(command.sale_id)
@@ -171,13 +172,13 @@ class Sales:
         emit(sale_subscribed(subscription))
         return rejects.ACCEPTED
 
-    def on_opens(self, sale_id: int, timestamp_ns: int, emit: Emit) -> None:
+    def on_opens(self, sale_id: int, timestamp_ns: int, emit: EventWriter) -> None:
         """Its time to open has come, unless an operator was first."""
         sale = self.sales[sale_id]
         if sale.status == SALE_ANNOUNCED and 0 < sale.terms.opens_at_ns <= timestamp_ns:
             _open(sale, sale.created_sequence, emit)
 
-    def on_closes(self, sale_id: int, timestamp_ns: int, emit: Emit) -> None:
+    def on_closes(self, sale_id: int, timestamp_ns: int, emit: EventWriter) -> None:
         """Its time is over, unless it ended before. A sale that was never opened has failed."""
         sale = self.sales[sale_id]
         if sale.has_ended or not 0 < sale.terms.closes_at_ns <= timestamp_ns:
@@ -234,7 +235,7 @@ class Sales:
         if not sale.has_ended:
             self._timers.schedule(sale.terms.closes_at_ns, SALE_CLOSES, sale.sale_id)
 
-    def _end(self, sale: Sale, outcome: Outcome, sequence: int, emit: Emit) -> None:
+    def _end(self, sale: Sale, outcome: Outcome, sequence: int, emit: EventWriter) -> None:
         settle(sale, outcome, sequence, self._ledger, emit)
         terms = sale.terms
         if sale.status == SALE_SUCCEEDED and terms.market_id:
@@ -289,13 +290,13 @@ class Sales:
         return rejects.ACCEPTED
 
 
-def _repeat(sale: Sale, first_sequence: int, emit: Emit) -> int:
+def _repeat(sale: Sale, first_sequence: int, emit: EventWriter) -> int:
     emit(RequestRepeated(first_sequence, rejects.ACCEPTED))
     emit(sale_changed(sale))
     return rejects.ACCEPTED
 
 
-def _open(sale: Sale, sequence: int, emit: Emit) -> None:
+def _open(sale: Sale, sequence: int, emit: EventWriter) -> None:
     sale.status = SALE_OPEN
     sale.opened_sequence = sequence
     emit(sale_changed(sale))

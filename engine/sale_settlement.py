@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from engine.events import Emit
+from engine.event_writer import EventWriter
 from engine.ledger import Ledger
 from engine.sale_allocation import allot_pot, clear_at_uniform_price
 from engine.sale_state import Sale, sale_changed, sale_settled
@@ -55,7 +55,7 @@ def all_back(sale: Sale, status: int) -> Outcome:
     return Outcome(status, 0, 0, [0] * len(sale.subscriptions))
 
 
-def settle(sale: Sale, outcome: Outcome, sequence: int, ledger: Ledger, emit: Emit) -> None:
+def settle(sale: Sale, outcome: Outcome, sequence: int, ledger: Ledger, emit: EventWriter) -> None:
     """Pay, deliver and free everything that the sale holds, so that not a unit is left over or made."""
     terms = sale.terms
     issuer_id, token_id, quote_id = terms.issuer_account_id, terms.token_asset_id, terms.quote_asset_id

@@ -9,11 +9,13 @@ executed wait on, and the auction's price judges them anew.
 from __future__ import annotations
 
 from collections import deque
+from operator import attrgetter
 
-from engine.book import Order
-from engine.events import Emit, MarketStateChanged, OrderTriggered
+from engine.event_writer import EventWriter
+from engine.events import MarketStateChanged, OrderTriggered
 from engine.market import Market
 from engine.matching import cost_of_fillable, match
+from engine.orders import Order
 from engine.session import CALL, COLLECTS, NO_CANCEL_PHASE, NOTHING, RANDOM_END
 from engine.timers import AUCTION_PHASE, MARKET_SCHEDULE, Timers
 from engine.types import (
@@ -51,25 +53,30 @@ Elected = tuple[Order, int]  # and the price of the trade that elected it
 class Sessions:
     """Moves markets from state to state. ``chain`` is the log's before the entry under way: the chance in it."""
 
+    __slots__ = ("_timers", "auctions", "chain")
+
     def __init__(self, timers: Timers) -> None:
         self.chain = bytes(8)
         self.auctions: dict[int, Market] = {}  # those in an auction, by market id
         self._timers = timers
 
-    def run_taker(self, market: Market, order: Order, emit: Emit) -> None:
+    def run_taker(self, market: Market, order: Order, emit: EventWriter) -> None:
         """Execute an accepted order that holds its funds, then all stops that it elects."""
         self._execute(market, order, emit)
         if market.first_trade_ticks:
             self._finish_trading(market, emit)
 
-    def _finish_trading(self, market: Market, emit: Emit) -> None:
+    def _finish_trading(self, market: Market, emit: EventWriter) -> None:
         """Run what was elected. Then the last price is what it will be for the next command, and so is the band."""
-        self._run_elected(market, emit)
-        if market.session.rules.band_ppm:
+        if len(market.stops):
+            self._run_elected(market, emit)
+        else:
+            market.first_trade_ticks = market.last_trade_ticks = 0
+        if market.session.band_ppm:
             market.begin(market.timestamp_ns)
             self.clear_beyond_band(market, emit)
 
-    def _run_elected(self, market: Market, emit: Emit) -> None:
+    def _run_elected(self, market: Market, emit: EventWriter) -> None:
         """Run the stops that the trades since the last call elected, and those that these elect, until none is left."""
         elected: deque[Elected] = deque()
         while True:
@@ -86,7 +93,7 @@ class Sessions:
             if order.status == WAITING:
                 self._elect(market, order, price_ticks, emit)
 
-    def change_state(self, market: Market, state: int, cause: int, timestamp_ns: int, emit: Emit) -> None:
+    def change_state(self, market: Market, state: int, cause: int, timestamp_ns: int, emit: EventWriter) -> None:
         """Go to another state, with all that leaving the old one and entering the new one brings about."""
         session, market_id = market.session, market.spec.market_id
         was = session.state
@@ -120,7 +127,7 @@ class Sessions:
             market.last_trade_ticks = session.last_price_ticks
         self._finish_trading(market, emit)
 
-    def on_phase_ends(self, market: Market, due_ns: int, timestamp_ns: int, emit: Emit) -> None:
+    def on_phase_ends(self, market: Market, due_ns: int, timestamp_ns: int, emit: EventWriter) -> None:
         """The time of an auction's phase is over (rulebook G6, G7)."""
         session, rules = market.session, market.session.rules
         assert session.state == AUCTION and session.phase_ends_ns == due_ns, (market.spec.name, due_ns)
@@ -147,7 +154,7 @@ class Sessions:
             session.next_step_ns = next((due_ns for due_ns in today if due_ns > after_ns), today[0] + NS_PER_DAY)
         self._timers.schedule(session.next_step_ns, MARKET_SCHEDULE, market.spec.market_id)
 
-    def on_step(self, market: Market, due_ns: int, timestamp_ns: int, emit: Emit) -> None:
+    def on_step(self, market: Market, due_ns: int, timestamp_ns: int, emit: EventWriter) -> None:
         """A step of the schedule is due. It does nothing to a market that an operator has halted."""
         session = market.session
         assert session.next_step_ns == due_ns, (market.spec.name, due_ns)
@@ -157,27 +164,29 @@ class Sessions:
         if session.state not in (HALTED, DELISTED, state):
             self.change_state(market, state, BY_SCHEDULE, timestamp_ns, emit)
 
-    def clear_beyond_band(self, market: Market, emit: Emit) -> None:
+    def clear_beyond_band(self, market: Market, emit: EventWriter) -> None:
         """Cancel what may not rest in a market that trades: it came before the band was there."""
         session = market.session
         if session.state not in (TRADING, POST_ONLY):
             return
         beyond: list[Order] = []
         for side in (market.book.bids, market.book.asks):
-            for key in reversed(side.keys):
-                level = side.levels[key]
+            for level in reversed(side.levels):
                 if session.lets_rest(side.side, level.price_ticks):
                     break
-                beyond += [order for order in level.orders() if order.order_type == LIMIT]
-        for order in sorted(beyond, key=lambda order: order.order_id):
+                beyond += [order for order in side.orders(level) if order.order_type == LIMIT]
+        for order in sorted(beyond, key=attrgetter("order_id")):
             market.cancel(order, CLOSED_PRICE_BAND, emit)
 
-    def _execute(self, market: Market, order: Order, emit: Emit) -> None:
-        if market.session.state in COLLECTS:
+    def _execute(self, market: Market, order: Order, emit: EventWriter) -> None:
+        if market.session.state != TRADING and market.session.state in COLLECTS:
             market.rest(order)
-            return
+        else:
+            self._match(market, order, emit)
+
+    def _match(self, market: Market, order: Order, emit: EventWriter) -> None:
         at_band = match(market, order, emit)
-        interrupts = at_band and market.session.rules.interrupts == 1
+        interrupts = at_band and market.session.interrupts == 1
         if order.status == OPEN:
             can_rest = order.order_type == LIMIT and order.time_in_force not in (IOC, FOK)
             if at_band and not (interrupts and can_rest):
@@ -191,7 +200,7 @@ class Sessions:
         if interrupts:
             self.change_state(market, AUCTION, BY_PRICE_BAND, market.timestamp_ns, emit)
 
-    def _elect(self, market: Market, order: Order, price_ticks: int, emit: Emit) -> None:
+    def _elect(self, market: Market, order: Order, price_ticks: int, emit: EventWriter) -> None:
         """A stop becomes an order like any other, and is executed."""
         market.wait_no_more(order)
         order.status = OPEN
@@ -203,14 +212,13 @@ class Sessions:
             needed_units = cost_of_fillable(market, order)
         else:
             needed_units = market.need_once_elected(order)
-        available_units = market.ledger.available_units(order.account_id, market.held_asset_id(order))
-        if needed_units - order.held_units > available_units:
+        if needed_units - order.held_units > market.available_units(order):
             market.cancel(order, CLOSED_NO_FUNDS, emit)
             return
         market.adjust_hold(order, needed_units)
         self._execute(market, order, emit)
 
-    def _expire_day_orders(self, market: Market, emit: Emit) -> None:
+    def _expire_day_orders(self, market: Market, emit: EventWriter) -> None:
         for order in orders_in(market):
             if order.time_in_force == DAY and order.status in (OPEN, WAITING):
                 market.cancel(order, CLOSED_EXPIRED, emit)
@@ -226,9 +234,9 @@ def orders_in(market: Market) -> list[Order]:
     """All orders that rest or wait in a market, by number."""
     orders = market.stops.orders()
     for side in (market.book.bids, market.book.asks):
-        for key in side.keys:
-            orders += side.levels[key].orders()
-    return sorted(orders, key=lambda order: order.order_id)
+        for level in side.levels:
+            orders += side.orders(level)
+    return sorted(orders, key=attrgetter("order_id"))
 
 
 def _take_elected(market: Market) -> list[Elected]:

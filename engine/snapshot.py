@@ -9,35 +9,31 @@ Layout: magic, version, then sections, each ``u32 row count`` and rows of a fixe
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from struct import Struct
 from struct import error as StructError
 from typing import Final
 
 from blake3 import blake3
 
-from engine.dedup import Receipt
 from engine.entry import CHAIN_SIZE
 from engine.machine import Machine
+from engine.orders import Order
 from engine.registry import DepositReceipt
 from engine.sale_state import SALE_ROW, SUBSCRIPTION_ROW
+from engine.snapshot_orders import append_orders, link_receipts, read_orders
 from engine.snapshot_rows import (
     ACCOUNT_ROW,
     API_KEY_ROW,
     ASSET_ROW,
-    BALANCE_ROW,
     DEPOSIT_ROW,
     MARKET_ROW,
-    ORDER_ROW,
-    RECEIPT_ROW,
     SESSION_ROW,
     STANDING_ROW,
     SUPPLY_ROW,
     market_from,
     market_row,
-    order_from,
-    order_row,
-    receipt_row,
     restore_session,
     restore_standing,
     session_row,
@@ -45,12 +41,12 @@ from engine.snapshot_rows import (
 )
 from engine.timers import ORDER_EXPIRES
 from engine.transfers import TRANSFER_ROW
-from engine.types import OPEN, WAITING, AccountSpec, ApiKey, AssetSpec
+from engine.types import AccountSpec, ApiKey, AssetSpec
 from engine.volume import VOLUME_ROW
 from engine.withdrawals import WITHDRAWAL_ROW
 
 MAGIC: Final = b"TALLYSNP"
-VERSION: Final = 2
+VERSION: Final = 3
 
 # magic, version, sequence, timestamp_ns, last_trade_id, last_priority, chain
 _HEADER: Final = Struct("<8sHQqQQ32s")
@@ -84,18 +80,16 @@ def snapshot_bytes(machine: Machine) -> bytes:
     _write(out, ASSET_ROW, [((a.decimals, a.created_sequence), (a.name,)) for a in assets])
     markets = [market for market in registry.markets if market is not None]
     _write(out, MARKET_ROW, [(market_row(market), ()) for market in markets])
-    _write(out, SESSION_ROW, [session_row(trading.markets[market.market_id].session) for market in markets])
+    _write(out, SESSION_ROW, [session_row(market.session) for market in trading.markets])
     _write(out, ACCOUNT_ROW, [((a.role, a.created_sequence), (a.name,)) for a in registry.accounts[1:]])
     _write(out, STANDING_ROW, [(row, ()) for row in standing_rows(registry)])
     keys = [registry.api_keys[key_id] for key_id in sorted(registry.api_keys)]
     _write(out, API_KEY_ROW, [((k.account_id, k.created_sequence), (k.key_id, k.sealed_secret)) for k in keys])
     _write(out, DEPOSIT_ROW, [(registry.deposits[name], (name,)) for name in sorted(registry.deposits)])
-    _write(out, BALANCE_ROW, [(row, ()) for row in ledger.rows()])
+    _write_by(ledger.append_rows, out)
     _write(out, SUPPLY_ROW, [(row, ()) for row in ledger.supplies()])
-    orders = [trading.orders[order_id] for order_id in sorted(trading.orders)]
-    _write(out, ORDER_ROW, [(order_row(order), (order.client_order_id,)) for order in orders])
-    receipts = machine.receipts.in_queue_order()
-    _write(out, RECEIPT_ROW, [(receipt_row(r), (r.request_id, r.content)) for r in receipts])
+    _write_by(partial(append_orders, index), out)
+    _write_by(machine.receipts.append_rows, out)
     _write(out, WITHDRAWAL_ROW, machine.withdrawals.rows())
     _write(out, TRANSFER_ROW, machine.transfers.rows())
     _write(out, VOLUME_ROW, trading.volumes.rows(machine.timestamp_ns))
@@ -104,9 +98,12 @@ def snapshot_bytes(machine: Machine) -> bytes:
     return bytes(out)
 
 
-def restore(data: bytes) -> Machine:
-    """Build the machine that a snapshot describes. SnapshotError if the bytes are not one."""
-    machine = Machine()
+def restore(data: bytes, hash_key: int = 0) -> Machine:
+    """Build the machine that a snapshot describes. SnapshotError if the bytes are not one.
+
+    ``hash_key`` is the new machine's own (``engine.machine.Machine``).
+    """
+    machine = Machine(hash_key)
     try:
         header = _HEADER.unpack_from(data)
         magic, version, machine.sequence, machine.timestamp_ns, trade_id, priority, machine.chain = header
@@ -146,20 +143,12 @@ class _Reader:
             registry.api_keys[key_id] = ApiKey(key_id, account_id, sealed, sequence)
         for row, (name,) in self._rows(DEPOSIT_ROW, 1):
             registry.deposits[name] = DepositReceipt(*row)
-        balances = [row for row, _ in self._rows(BALANCE_ROW, 0)]
-        supplies = [row for row, _ in self._rows(SUPPLY_ROW, 0)]
-        machine.ledger.restore(balances, supplies)  # type: ignore[arg-type]
-        for row, (client_order_id,) in self._rows(ORDER_ROW, 1):
-            order = order_from(row, client_order_id)
-            trading.orders[order.order_id] = order
-            if order.status in (OPEN, WAITING):
-                machine.timers.schedule(order.expires_at_ns, ORDER_EXPIRES, order.order_id)
-        for (account_id, sequence, reason, subject_id, remembered_at_ns), (request_id, content) in self._rows(
-            RECEIPT_ROW, 2
-        ):
-            machine.receipts.remember(
-                Receipt(account_id, request_id, content, sequence, reason, subject_id, remembered_at_ns)
-            )
+        self._read_by(machine.ledger.read_rows)
+        machine.ledger.set_supplies([(row[0], row[1]) for row, _ in self._rows(SUPPLY_ROW, 0)])
+        opened: list[Order] = []
+        self._read_by(lambda data, position, count: read_orders(trading.index, data, position, count, opened))
+        self._read_by(machine.receipts.read_rows)
+        link_receipts(trading.index)
         machine.withdrawals.restore(self._rows(WITHDRAWAL_ROW, 2))
         machine.transfers.restore(self._rows(TRANSFER_ROW, 1))
         trading.volumes.restore(self._rows(VOLUME_ROW, 0))
@@ -167,9 +156,15 @@ class _Reader:
         machine.sales.restore(sale_rows, list(self._rows(SUBSCRIPTION_ROW, 0)))
         if self._position != len(self._data):
             raise SnapshotError("bytes follow the last section")
-        staying = [order for order in trading.orders.values() if order.status in (OPEN, WAITING)]
-        for order in sorted(staying, key=lambda order: order.priority):
-            trading.markets[order.market_id].restore(order)
+        for order in opened:
+            trading.market_of(order).restore(order)
+            if order.expires_at_ns:
+                machine.timers.schedule(order.expires_at_ns, ORDER_EXPIRES, order.order_id)
+
+    def _read_by(self, read_rows: Callable[[bytes, int, int], int]) -> None:
+        """Let the owner of a section read its rows."""
+        (count,) = _COUNT.unpack_from(self._data, self._position)
+        self._position = read_rows(self._data, self._position + _COUNT.size, count)
 
     def _rows(self, layout: Struct, texts: int) -> Iterable[tuple[tuple[int, ...], tuple[bytes, ...]]]:
         data = self._data
@@ -185,6 +180,13 @@ class _Reader:
                 position = end
             self._position = position
             yield row, found
+
+
+def _write_by(append_rows: Callable[[bytearray], int], out: bytearray) -> None:
+    """Let the owner of a section write its rows, behind their count."""
+    start = len(out)
+    out += _COUNT.pack(0)
+    _COUNT.pack_into(out, start, append_rows(out))
 
 
 def _write(out: bytearray, layout: Struct, rows: list[tuple[tuple[int, ...], tuple[bytes, ...]]]) -> None:

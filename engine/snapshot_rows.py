@@ -8,9 +8,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import Final
 
-from engine.book import Order
 from engine.codec import pack_schedule, pack_tiers, unpack_schedule, unpack_tiers
-from engine.dedup import Receipt
 from engine.machine import Machine
 from engine.registry import Registry, market_name
 from engine.session import Indicative, Session
@@ -22,12 +20,9 @@ MARKET_ROW: Final = Struct("<IIqqqiiQ")
 ACCOUNT_ROW: Final = Struct("<BQ")
 API_KEY_ROW: Final = Struct("<QQ")
 DEPOSIT_ROW: Final = Struct("<QQIq")
-BALANCE_ROW: Final = Struct("<QIqq")
 SUPPLY_ROW: Final = Struct("<Iq")
-ORDER_ROW: Final = Struct("<QQI7B12qQB6qQ")
 SESSION_ROW: Final = Struct("<BqBqqqqqqIBIIIBIIIIQI")  # then the packed schedule and fee tiers
 STANDING_ROW: Final = Struct("<QBIIIIQIq")
-RECEIPT_ROW: Final = Struct("<QQHQq")
 
 
 def market_row(market: MarketSpec) -> tuple[int, ...]:
@@ -83,7 +78,8 @@ def session_row(session: Session) -> tuple[tuple[int, ...], tuple[bytes, ...]]:
 
 
 def restore_session(machine: Machine, market_id: int, row: tuple[int, ...], schedule: bytes, tiers: bytes) -> None:
-    market = machine.trading.markets[market_id]
+    market = machine.trading.market(market_id)
+    assert market is not None, market_id
     session = market.session
     session.state, session.last_price_ticks, session.phase = row[:3]
     session.phase_ends_ns, session.announced_end_ns, session.next_step_ns = row[3:6]
@@ -109,7 +105,8 @@ def standing_rows(registry: Registry) -> list[tuple[int, ...]]:
             standing.requests_in_window,
             standing.dead_man_ns,
         )
-        for account_id, standing in sorted(registry.standings.items())
+        for account_id, standing in enumerate(registry.standings)
+        if standing is not None
     ]
     return [row for row in rows if any(row[1:])]
 
@@ -119,53 +116,3 @@ def restore_standing(machine: Machine, row: tuple[int, ...]) -> None:
     standing.frozen, standing.limits = row[1], AccountLimits(*row[2:6])
     standing.window, standing.requests_in_window, standing.dead_man_ns = row[6:]
     machine.timers.schedule(standing.dead_man_ns, DEAD_MAN, row[0])
-
-
-_ORDER_FIELDS: Final = (
-    "order_id",
-    "account_id",
-    "market_id",
-    "side",
-    "order_type",
-    "time_in_force",
-    "post_only",
-    "self_trade",
-    "status",
-    "close_reason",
-    "price_ticks",
-    "quantity_lots",
-    "budget_units",
-    "open_lots",
-    "executed_lots",
-    "prevented_lots",
-    "cancelled_lots",
-    "notional_units",
-    "fee_units",
-    "fee_overpaid_ppm",
-    "held_units",
-    "accepted_at_ns",
-    "priority",
-    "trigger",
-    "stop_ticks",
-    "trail_ticks",
-    "trail_ppm",
-    "display_lots",
-    "visible_lots",
-    "expires_at_ns",
-    "linked_order_id",
-)
-
-
-def order_row(order: Order) -> tuple[int, ...]:
-    return tuple(getattr(order, field) for field in _ORDER_FIELDS)
-
-
-def order_from(row: tuple[int, ...], client_order_id: bytes) -> Order:
-    order = Order(row[0], row[1], row[2], row[3], client_order_id)
-    for field, value in zip(_ORDER_FIELDS[4:], row[4:], strict=True):
-        setattr(order, field, value)
-    return order
-
-
-def receipt_row(receipt: Receipt) -> tuple[int, ...]:
-    return (receipt.account_id, receipt.sequence, receipt.reason, receipt.subject_id, receipt.remembered_at_ns)

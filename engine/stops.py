@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 
-from engine.book import Order
+from engine.orders import Order, special
 from engine.types import AMOUNT_MAX, BUY, FEE_SCALE, SELL, STOP, TRAIL_BY_PRICE
 
 Waiting = tuple[int, int, Order]  # (key, priority, order): no two have the same priority
@@ -70,7 +70,7 @@ class StopBook:
             if stop_ticks < order.stop_ticks if order.side == BUY else stop_ticks > order.stop_ticks:
                 waiting = self._waiting[order.side]
                 del waiting[bisect_left(waiting, (_key(order.side, order.stop_ticks), order.priority))]
-                order.stop_ticks = stop_ticks
+                special(order).stop_ticks = stop_ticks
                 insort(waiting, (_key(order.side, stop_ticks), order.priority, order))
                 moved.append(order)
         return moved

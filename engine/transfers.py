@@ -18,7 +18,8 @@ from typing import Final
 from engine import rejects
 from engine.amounts import to_units
 from engine.commands import CreateTransfer, DecideTransfer
-from engine.events import Emit, RequestRepeated, TransferChanged
+from engine.event_writer import EventWriter
+from engine.events import RequestRepeated, TransferChanged
 from engine.ledger import Ledger
 from engine.registry import Registry
 from engine.timers import NEVER, TRANSFER_EXPIRES, Timers
@@ -97,9 +98,9 @@ class Transfers:
         self._ledger = ledger
         self._timers = timers
         self._transfers: dict[int, Transfer] = {}
-        self._by_reference: dict[tuple[int, bytes], Transfer] = {}
+        self._by_reference: list[dict[bytes, Transfer] | None] = []  # by account id; None where it never named one
 
-    def create(self, command: CreateTransfer, sequence: int, timestamp_ns: int, emit: Emit) -> int:
+    def create(self, command: CreateTransfer, sequence: int, timestamp_ns: int, emit: EventWriter) -> int:
         sender = command.account_id
         if command.pending > 1 or (command.timeout_s and not command.pending) or command.to_account_id == sender:
             return rejects.MALFORMED
@@ -140,7 +141,7 @@ class Transfers:
         emit(_changed(transfer))
         return rejects.ACCEPTED
 
-    def decide(self, command: DecideTransfer, sequence: int, timestamp_ns: int, emit: Emit) -> int:
+    def decide(self, command: DecideTransfer, sequence: int, timestamp_ns: int, emit: EventWriter) -> int:
         """Post or void. Who has already decided the same gets the first outcome again."""
         if command.decision > VOID:
             return rejects.MALFORMED
@@ -170,7 +171,7 @@ class Transfers:
         emit(_changed(transfer))
         return rejects.ACCEPTED
 
-    def on_expires(self, transfer_id: int, timestamp_ns: int, emit: Emit) -> None:
+    def on_expires(self, transfer_id: int, timestamp_ns: int, emit: EventWriter) -> None:
         """A timer of this transfer has come. It may have been decided long ago."""
         transfer = self._transfers.get(transfer_id)
         if transfer is None or transfer.status != PENDING:
@@ -185,7 +186,7 @@ class Transfers:
 
         Amounts are compared, not how they are written.
         """
-        transfer = self._by_reference.get((command.account_id, command.reference))
+        transfer = self._find(command.account_id, command.reference)
         if transfer is None:
             return None
         asset = self._registry.asset(command.asset_id)
@@ -200,9 +201,13 @@ class Transfers:
         )
         return transfer.transfer_id, same
 
+    def has_references(self, account_id: int) -> bool:
+        """Has the account ever named a transfer? Most never do: asked before each of its references is looked up."""
+        return account_id < len(self._by_reference) and self._by_reference[account_id] is not None
+
     def number_of(self, account_id: int, reference: bytes) -> int:
         """The number of the transfer that the account made under this reference; 0 if there is none."""
-        transfer = self._by_reference.get((account_id, reference))
+        transfer = self._find(account_id, reference)
         return 0 if transfer is None else transfer.transfer_id
 
     def report(self, transfer_id: int) -> TransferChanged | None:
@@ -255,12 +260,22 @@ class Transfers:
             transfer.status, transfer.expires_at_ns, transfer.decided_sequence = numbers[-3:]
             self._add(transfer)
 
+    def _find(self, account_id: int, reference: bytes) -> Transfer | None:
+        named = self._by_reference[account_id] if self.has_references(account_id) else None
+        return None if named is None else named.get(reference)
+
     def _add(self, transfer: Transfer) -> None:
-        key = (transfer.from_account_id, transfer.reference)
-        assert key not in self._by_reference, ("a reference names two transfers", key)
+        account_id, reference = transfer.from_account_id, transfer.reference
+        assert self._find(account_id, reference) is None, ("a reference names two transfers", account_id, reference)
         assert transfer.transfer_id not in self._transfers, transfer.transfer_id
         self._transfers[transfer.transfer_id] = transfer
-        self._by_reference[key] = transfer
+        if not self.has_references(account_id):
+            self._by_reference.extend([None] * (account_id + 1 - len(self._by_reference)))
+            self._by_reference[account_id] = {}
+            self._registry.standing(account_id).names_references = 1
+        named = self._by_reference[account_id]
+        assert named is not None
+        named[reference] = transfer
         if transfer.status == PENDING:
             self._timers.schedule(transfer.expires_at_ns, TRANSFER_EXPIRES, transfer.transfer_id)
 

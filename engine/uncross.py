@@ -7,11 +7,15 @@ Hidden quantity takes part.
 
 from __future__ import annotations
 
+from itertools import takewhile
+
 from engine.auction import uncross_price
-from engine.book import BookSide, Level, Order
-from engine.events import AuctionUncrossed, Emit, IndicativePriceChanged
+from engine.book import BookSide, Level
+from engine.event_writer import EventWriter
+from engine.events import AuctionUncrossed, IndicativePriceChanged
 from engine.market import Market
 from engine.matching import trade
+from engine.orders import Order
 from engine.session import NOTHING, Indicative
 from engine.types import MARKET
 
@@ -23,11 +27,12 @@ def indicative_price(market: Market) -> Indicative:
         return NOTHING
     bids = _levels_to(market.book.bids, best_ask.price_ticks)
     asks = _levels_to(market.book.asks, best_bid.price_ticks)
-    candidates = sorted({level.price_ticks for level in (*bids, *asks) if _has_a_limit(level)})
+    sides = ((market.book.bids, bids), (market.book.asks, asks))
+    candidates = sorted({level.price_ticks for side, levels in sides for level in levels if _has_a_limit(side, level)})
     return uncross_price(_volumes(bids), _volumes(asks), market.session.last_price_ticks, candidates)
 
 
-def publish_indicative(market: Market, emit: Emit) -> None:
+def publish_indicative(market: Market, emit: EventWriter) -> None:
     """Tell the indicative price if it changed (rulebook G6)."""
     market.book_changed = False
     indicative = indicative_price(market)
@@ -36,15 +41,15 @@ def publish_indicative(market: Market, emit: Emit) -> None:
         emit(IndicativePriceChanged(market.spec.market_id, *indicative))
 
 
-def uncross(market: Market, emit: Emit) -> None:
+def uncross(market: Market, emit: EventWriter) -> None:
     """Trade all that crosses, at the single price. Does nothing to a book that is not crossed."""
     market.session.indicative = NOTHING
     found = indicative_price(market)
     if not found.quantity_lots:
         return
     emit(AuctionUncrossed(market.spec.market_id, *found))
-    bids = _willing(_levels_to(market.book.bids, found.price_ticks))
-    asks = _willing(_levels_to(market.book.asks, found.price_ticks))
+    bids = _willing(market.book.bids, found.price_ticks)
+    asks = _willing(market.book.asks, found.price_ticks)
     # An iceberg that shows its next slice gets another priority, but did not come later for that.
     arrivals = {order.order_id: order.priority for order in (*bids, *asks)}
     to_trade_lots = found.quantity_lots
@@ -66,34 +71,30 @@ def resting_market_orders(market: Market) -> list[Order]:
 
 
 def _resting(side: BookSide) -> list[Order]:
-    return [order for key in reversed(side.keys) for order in side.levels[key].orders()]
+    return [order for level in reversed(side.levels) for order in side.orders(level)]
 
 
 def _levels_to(side: BookSide, price_ticks: int) -> list[Level]:
     """The levels of one side that could trade at a price, best first."""
-    least_key, levels = side.key_of(price_ticks), []
-    for key in reversed(side.keys):
-        if key < least_key:
-            break
-        levels.append(side.levels[key])
-    return levels
+    least_key = side.key_of(price_ticks)
+    return list(takewhile(lambda level: level.key >= least_key, reversed(side.levels)))
 
 
 def _volumes(levels: list[Level]) -> list[tuple[int, int]]:
     return [(level.price_ticks, level.open_lots) for level in levels]
 
 
-def _has_a_limit(level: Level) -> bool:
+def _has_a_limit(side: BookSide, level: Level) -> bool:
     """The price of a level that holds market orders only is nobody's."""
-    order = level.oldest
-    while order is not None and order.order_type == MARKET:
-        order = order.newer
-    return order is not None
+    order = side.oldest(level)
+    while order.order_type == MARKET and order.newer:
+        order = side.pool.at(order.newer)
+    return order.order_type != MARKET
 
 
-def _willing(levels: list[Level]) -> list[Order]:
+def _willing(side: BookSide, price_ticks: int) -> list[Order]:
     """In the order in which they are served: by price, at each price market orders first, then by time."""
     orders: list[Order] = []
-    for level in levels:
-        orders += sorted(level.orders(), key=lambda order: order.order_type != MARKET)
+    for level in _levels_to(side, price_ticks):
+        orders += sorted(side.orders(level), key=lambda order: order.order_type != MARKET)
     return orders

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from struct import Struct
 from typing import Final
 
+from engine import wire
+from engine.account_assets import AccountAsset, AccountAssets
 from engine.types import AMOUNT_MAX, NS_PER_DAY, VOLUME_DAYS
 
 Row = tuple[tuple[int, ...], tuple[bytes, ...]]
@@ -19,17 +21,26 @@ Row = tuple[tuple[int, ...], tuple[bytes, ...]]
 # A row of the snapshot: account_id, asset_id, day (since 1970), units; no text follows.
 VOLUME_ROW: Final = Struct("<QIIq")
 
-_ASSET_BITS: Final = 16
 _NO_DAY: Final = -1
+_SUM_MAX: Final = 1 << 63  # twice AMOUNT_MAX; no tier asks for more than that once
+# An earlier day of an account: the day, and its units.
+_EARLIER_DAY: Final = Struct("<Iq")
+_UNITS: Final = 4
+_EARLIER_DAY_SIZE: Final = 12
 
 
-class _AccountVolume:
-    """``units_by_day`` has the days in ascending order. ``sum_units`` is the answer for ``sum_day``, asked before."""
+class Volume(AccountAsset):
+    """``units`` is of ``day``, the last on which the account traded; ``earlier`` has those before it, ascending.
 
-    __slots__ = ("sum_day", "sum_units", "units_by_day")
+    ``sum_units`` is the answer for ``sum_day``, asked before.
+    """
+
+    __slots__ = ("day", "earlier", "sum_day", "sum_units", "units")
 
     def __init__(self) -> None:
-        self.units_by_day: dict[int, int] = {}
+        self.day = _NO_DAY
+        self.units = 0
+        self.earlier = b""
         self.sum_day = _NO_DAY
         self.sum_units = 0
 
@@ -37,31 +48,30 @@ class _AccountVolume:
 class Volumes:
     """Owns the volumes of all accounts. Log time never runs backwards, and so no day comes before one seen already."""
 
+    __slots__ = ("_volumes",)
+
     def __init__(self) -> None:
-        self._volumes: dict[int, _AccountVolume] = {}  # (account_id, asset_id) packed in one key
+        self._volumes = AccountAssets()
 
     def add(self, account_id: int, asset_id: int, timestamp_ns: int, notional_units: int) -> None:
         """Count one side of a trade. A day holds at most AMOUNT_MAX: beyond that it is full."""
-        key = account_id << _ASSET_BITS | asset_id
+        volume = self._volume(account_id, asset_id)
         day = timestamp_ns // NS_PER_DAY
-        volume = self._volumes.get(key)
-        if volume is None:
-            volume = self._volumes[key] = _AccountVolume()
-        units_by_day = volume.units_by_day
-        if day not in units_by_day:
-            _begin_day(units_by_day, day)
-        units = units_by_day[day] + notional_units
-        units_by_day[day] = units if units < AMOUNT_MAX else AMOUNT_MAX
+        if day != volume.day:
+            _begin_day(volume, day)
+        if notional_units < AMOUNT_MAX - volume.units:
+            volume.units += notional_units
+        else:
+            volume.units = AMOUNT_MAX
 
     def last_30_days(self, account_id: int, asset_id: int, timestamp_ns: int) -> int:
-        """The sum over the 30 whole UTC days before the one of ``timestamp_ns``; up to 30 times AMOUNT_MAX."""
-        volume = self._volumes.get(account_id << _ASSET_BITS | asset_id)
+        """The sum over the 30 whole UTC days before the one of ``timestamp_ns``; beyond twice AMOUNT_MAX it is that."""
+        volume = self._find(account_id, asset_id)
         if volume is None:
             return 0
         today = timestamp_ns // NS_PER_DAY
         if volume.sum_day != today:
-            days = volume.units_by_day.items()
-            volume.sum_units = sum(units for day, units in days if today - VOLUME_DAYS <= day < today)
+            volume.sum_units = _sum_before(volume, today)
             volume.sum_day = today
         return volume.sum_units
 
@@ -69,26 +79,60 @@ class Volumes:
         """What counts today or will count later, in ascending order, as :data:`VOLUME_ROW` and no texts."""
         first_day = timestamp_ns // NS_PER_DAY - VOLUME_DAYS
         return [
-            ((key >> _ASSET_BITS, key & (1 << _ASSET_BITS) - 1, day, units), ())
-            for key, volume in sorted(self._volumes.items())
-            for day, units in volume.units_by_day.items()
+            ((account_id, volume.asset_id, day, units), ())
+            for account_id in range(self._volumes.accounts_end())
+            for volume in self._of(account_id)
+            for day, units in (*_EARLIER_DAY.iter_unpack(volume.earlier), (volume.day, volume.units))
             if day >= first_day
         ]
 
     def restore(self, rows: Iterable[Row]) -> None:
         """Fill empty volumes. Rows come in the order in which :meth:`rows` gives them."""
         for (account_id, asset_id, day, units), _ in rows:
-            key = account_id << _ASSET_BITS | asset_id
-            volume = self._volumes.setdefault(key, _AccountVolume())
-            _begin_day(volume.units_by_day, day)
-            volume.units_by_day[day] = units
+            volume = self._volume(account_id, asset_id)
+            _begin_day(volume, day)
+            volume.units = units
+
+    def _find(self, account_id: int, asset_id: int) -> Volume | None:
+        volume = self._volumes.find(account_id, asset_id)
+        assert volume is None or isinstance(volume, Volume)
+        return volume
+
+    def _volume(self, account_id: int, asset_id: int) -> Volume:
+        volume = self._find(account_id, asset_id)
+        if volume is None:
+            volume = Volume()
+            self._volumes.add(account_id, asset_id, volume)
+        return volume
+
+    def _of(self, account_id: int) -> list[Volume]:
+        """The account's volumes by ascending asset."""
+        found = []
+        volume = self._volumes.first_of(account_id)
+        while volume is not None:
+            assert isinstance(volume, Volume)
+            found.append(volume)
+            volume = self._volumes.next_of(volume)
+        return found
 
 
-def _begin_day(units_by_day: dict[int, int], day: int) -> None:
+def _begin_day(volume: Volume, day: int) -> None:
     """Open a new last day, and drop those that it puts out of reach."""
-    if units_by_day:
-        last_day = next(reversed(units_by_day))
-        assert day > last_day, ("log time ran backwards", day, last_day)
-    units_by_day[day] = 0
-    for old_day in [old_day for old_day in units_by_day if old_day < day - VOLUME_DAYS]:
-        del units_by_day[old_day]
+    assert day > volume.day, ("log time ran backwards", day, volume.day)
+    earlier, start = volume.earlier, 0
+    if volume.day != _NO_DAY:
+        earlier += _EARLIER_DAY.pack(volume.day, volume.units)
+    while start < len(earlier) and wire.load_u32(earlier, start) < day - VOLUME_DAYS:
+        start += _EARLIER_DAY_SIZE
+    volume.earlier, volume.day, volume.units = earlier[start:], day, 0
+
+
+def _sum_before(volume: Volume, today: int) -> int:
+    """Of the whole days that count today."""
+    first_day, total = today - VOLUME_DAYS, 0
+    for place in range(0, len(volume.earlier), _EARLIER_DAY_SIZE):
+        if first_day <= wire.load_u32(volume.earlier, place) < today:
+            total = min(total + wire.load_i64(volume.earlier, place + _UNITS), _SUM_MAX)
+    if first_day <= volume.day < today:
+        total = min(total + volume.units, _SUM_MAX)
+    return total

@@ -18,7 +18,8 @@ from typing import Final
 from engine import rejects
 from engine.amounts import to_units
 from engine.commands import CancelWithdrawal, DecideWithdrawal, RequestWithdrawal
-from engine.events import Emit, RequestRepeated, WithdrawalChanged
+from engine.event_writer import EventWriter
+from engine.events import RequestRepeated, WithdrawalChanged
 from engine.ledger import Ledger
 from engine.registry import Registry
 from engine.types import (
@@ -106,9 +107,9 @@ class Withdrawals:
         self._registry = registry
         self._ledger = ledger
         self._withdrawals: dict[int, Withdrawal] = {}
-        self._by_reference: dict[tuple[int, bytes], Withdrawal] = {}
+        self._by_reference: list[dict[bytes, Withdrawal] | None] = []  # by account id; None where it never named one
 
-    def request(self, command: RequestWithdrawal, sequence: int, timestamp_ns: int, emit: Emit) -> int:
+    def request(self, command: RequestWithdrawal, sequence: int, timestamp_ns: int, emit: EventWriter) -> int:
         destination = command.destination
         if not is_valid_destination(destination):
             return rejects.MALFORMED
@@ -134,14 +135,14 @@ class Withdrawals:
         emit(_changed(withdrawal))
         return rejects.ACCEPTED
 
-    def cancel(self, command: CancelWithdrawal, sequence: int, timestamp_ns: int, emit: Emit) -> int:
+    def cancel(self, command: CancelWithdrawal, sequence: int, timestamp_ns: int, emit: EventWriter) -> int:
         """The owner's, who may be frozen: cancelling is never refused for that. Others' withdrawals are not found."""
         withdrawal = self._withdrawals.get(command.withdrawal_id)
         if withdrawal is None or withdrawal.account_id != command.account_id:
             return rejects.UNKNOWN_WITHDRAWAL
         return self._change(withdrawal, CANCELLED_BY_OWNER, sequence, emit)
 
-    def decide(self, command: DecideWithdrawal, sequence: int, timestamp_ns: int, emit: Emit) -> int:
+    def decide(self, command: DecideWithdrawal, sequence: int, timestamp_ns: int, emit: EventWriter) -> int:
         if command.decision > PAY:
             return rejects.MALFORMED
         withdrawal = self._withdrawals.get(command.withdrawal_id)
@@ -154,7 +155,7 @@ class Withdrawals:
 
         Amounts are compared, not how they are written.
         """
-        withdrawal = self._by_reference.get((command.account_id, command.reference))
+        withdrawal = self._find(command.account_id, command.reference)
         if withdrawal is None:
             return None
         asset = self._registry.asset(command.asset_id)
@@ -163,9 +164,13 @@ class Withdrawals:
         same = asked == (withdrawal.asset_id, withdrawal.amount_units, withdrawal.destination)
         return withdrawal.withdrawal_id, same
 
+    def has_references(self, account_id: int) -> bool:
+        """Has the account ever named a withdrawal? Most never do: asked before each of its references is looked up."""
+        return account_id < len(self._by_reference) and self._by_reference[account_id] is not None
+
     def number_of(self, account_id: int, reference: bytes) -> int:
         """The number of the account's withdrawal of this reference; 0 if there is none."""
-        withdrawal = self._by_reference.get((account_id, reference))
+        withdrawal = self._find(account_id, reference)
         return 0 if withdrawal is None else withdrawal.withdrawal_id
 
     def report(self, withdrawal_id: int) -> WithdrawalChanged | None:
@@ -224,7 +229,7 @@ class Withdrawals:
             withdrawal.ended_sequence = ended
             self._add(withdrawal)
 
-    def _change(self, withdrawal: Withdrawal, status: int, sequence: int, emit: Emit) -> int:
+    def _change(self, withdrawal: Withdrawal, status: int, sequence: int, emit: EventWriter) -> int:
         first_sequence = withdrawal.reached_at(status)
         if first_sequence:
             emit(RequestRepeated(first_sequence, rejects.ACCEPTED))
@@ -245,12 +250,22 @@ class Withdrawals:
         emit(_changed(withdrawal))
         return rejects.ACCEPTED
 
+    def _find(self, account_id: int, reference: bytes) -> Withdrawal | None:
+        named = self._by_reference[account_id] if self.has_references(account_id) else None
+        return None if named is None else named.get(reference)
+
     def _add(self, withdrawal: Withdrawal) -> None:
-        key = (withdrawal.account_id, withdrawal.reference)
-        assert key not in self._by_reference, ("a reference names two withdrawals", key)
+        account_id, reference = withdrawal.account_id, withdrawal.reference
+        assert self._find(account_id, reference) is None, ("a reference names two withdrawals", account_id, reference)
         assert withdrawal.withdrawal_id not in self._withdrawals, withdrawal.withdrawal_id
         self._withdrawals[withdrawal.withdrawal_id] = withdrawal
-        self._by_reference[key] = withdrawal
+        if not self.has_references(account_id):
+            self._by_reference.extend([None] * (account_id + 1 - len(self._by_reference)))
+            self._by_reference[account_id] = {}
+            self._registry.standing(account_id).names_references = 1
+        named = self._by_reference[account_id]
+        assert named is not None
+        named[reference] = withdrawal
 
 
 def _changed(withdrawal: Withdrawal) -> WithdrawalChanged:

@@ -52,10 +52,10 @@ def first_difference(machine: Machine, balances: Balances, books: OrderBooks) ->
     for key in sorted(ledger.keys() | folded.keys()):
         if ledger.get(key, 0) != folded.get(key, 0):
             return f"account {key[0]}, asset {key[1]}: {ledger.get(key, 0)} and {folded.get(key, 0)} base units"
-    for market_id, market in sorted(machine.trading.markets.items()):
-        depth = max(len(market.book.bids.keys), len(market.book.asks.keys))
-        book = queries.book(machine, market_id, depth)
-        sides = (("bids", books.bids(market_id, depth + 1)), ("asks", books.asks(market_id, depth + 1)))
+    for market in machine.trading.markets:
+        depth = max(len(market.book.bids.levels), len(market.book.asks.levels))
+        book = queries.book(machine, market.market_id, depth)
+        sides = (("bids", books.bids(market.market_id, depth + 1)), ("asks", books.asks(market.market_id, depth + 1)))
         for name, levels in sides:
             if book is None or book[name] != [list(level) for level in levels]:
                 return f"the {name} of {market.spec.name.decode()} differ"

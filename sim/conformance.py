@@ -57,9 +57,9 @@ from tracebook.events import MarketEvent
 
 from engine import amounts, rejects
 from engine.amounts import SCALE_ABSENT
-from engine.book import Order
 from engine.commands import AmendOrder, CancelOrder, Command, PlaceOrder
 from engine.events import CommandRejected, Event, OrderAccepted, RequestRepeated, TradeExecuted
+from engine.orders import Order
 from engine.types import BUY, CANCEL_NEWEST, CANCEL_OLDEST, FOK, GTC, IOC, LIMIT, MARKET, OPEN, SELL, MarketSpec
 from sim.funded_machine import BASE_DECIMALS, NOW_NS, FundedMachine, highest_price_ticks, in_priority_order
 
@@ -135,7 +135,7 @@ class EngineUnderTest:
         ticks, quantity = self._ticks(event.price), _exactly(event.quantity)
         resting = self._order(event)
         if resting is not None and resting.status == OPEN:
-            account_id, client_order_id = resting.account_id, resting.client_order_id
+            account_id, client_order_id = resting.account_id, self._exchange.client_order_id(resting)
         else:
             account_id, client_order_id = self._account(event, market), _new_id(event, market, index)
             cost_ticks = highest_price_ticks(self._exchange.book(market).asks) if by_market else ticks

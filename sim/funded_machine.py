@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import Final
 
 from engine import amounts, rejects
-from engine.book import Book, BookSide, Order
+from engine.book import Book, BookSide
 from engine.codec import decode_events, encode_command
 from engine.commands import Command, CreateAccount, CreateAsset, CreateMarket, Deposit
 from engine.events import CommandRejected, Event
 from engine.machine import Machine
+from engine.orders import Order
 from engine.types import AMOUNT_MAX, BUY, EXCHANGE_ACCOUNT, TRADER, MarketSpec
 
 NOW_NS: Final = 0  # for drivers whose orders know no time
@@ -78,11 +79,16 @@ class FundedMachine:
             )
 
     def book(self, market: MarketSpec) -> Book:
-        return self.machine.trading.markets[market.market_id].book
+        listed = self.machine.trading.market(market.market_id)
+        assert listed is not None, market
+        return listed.book
 
     def order(self, order_id: int) -> Order | None:
         """An order that was accepted once, open or not."""
-        return self.machine.trading.orders.get(order_id)
+        return self.machine.trading.index.find(order_id)
+
+    def client_order_id(self, order: Order) -> bytes:
+        return self.machine.trading.index.client_order_id(order)
 
     def _operate(self, command: Command) -> None:
         for event in self.run(command):
@@ -92,8 +98,8 @@ class FundedMachine:
 
 def highest_price_ticks(side: BookSide) -> int:
     """The highest price of any order of that side, 0 if there is none."""
-    return max((level.price_ticks for level in side.levels.values()), default=0)
+    return max((level.price_ticks for level in side.levels), default=0)
 
 
 def in_priority_order(side: BookSide) -> list[Order]:
-    return [order for level in side.levels_from_best(len(side.keys)) for order in level.orders()]
+    return [order for level in side.levels_from_best(len(side.levels)) for order in side.orders(level)]

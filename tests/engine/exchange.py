@@ -12,14 +12,16 @@ from typing import Any, Final
 
 from engine import commands, rejects
 from engine.amounts import ABSENT
-from engine.book import Order
 from engine.codec import decode_events, encode_command, pack_schedule, pack_tiers
 from engine.commands import Command
+from engine.dedup import Receipt
 from engine.entry import BY_TIME
+from engine.event_writer import EventWriter
 from engine.events import CommandRejected, Event, OrderClosed, OrderTriggered, TradeExecuted
 from engine.invariants import assert_sound
 from engine.machine import Machine
 from engine.market import Market
+from engine.orders import Order, SpecialOrder, special
 from engine.snapshot import restore, snapshot_bytes
 from engine.types import (
     BUY,
@@ -79,7 +81,9 @@ class Exchange:
 
     @property
     def market(self) -> Market:
-        return self.machine.trading.markets[GLD_EUR]
+        market = self.machine.trading.market(GLD_EUR)
+        assert market is not None
+        return market
 
     @property
     def last(self) -> int:
@@ -241,9 +245,12 @@ class Exchange:
         )
 
     def find(self, account_id: int, name: str) -> Order:
-        order = self.machine.trading.find_order(account_id, 0, name.encode())
+        order = self.machine.trading.find_order(account_id, 0, name.encode(), 0, len(name))
         assert order is not None, name
         return order
+
+    def find_special(self, account_id: int, name: str) -> SpecialOrder:
+        return special(self.find(account_id, name))
 
     def held(self, account_id: int) -> tuple[int, int]:
         """GLD and EUR."""
@@ -263,7 +270,20 @@ class Exchange:
 
     def waiting(self) -> list[str]:
         """The names of the stops that wait, in the order of election, buys first."""
-        return [order.client_order_id.decode() for order in self.market.stops.orders()]
+        index = self.machine.trading.index
+        return [index.client_order_id(order).decode() for order in self.market.stops.orders()]
+
+
+def emitted(emit: EventWriter) -> list[Event]:
+    """All that was said since the writer was made, or last began an entry."""
+    return [event for _, event in decode_events(emit.written())]
+
+
+def receipt_of(machine: Machine, account_id: int, request_id: bytes) -> Receipt | None:
+    """A copy of the receipt of this id, found without the index."""
+    found = [one for one in machine.receipts.in_queue_order() if one[:2] == (account_id, request_id)]
+    assert len(found) < 2, found
+    return found[0] if found else None
 
 
 def reason(events: Iterable[Event]) -> int:

@@ -25,7 +25,7 @@ from engine.types import (
     TRADING,
     MarketRules,
 )
-from tests.engine.exchange import ANA, BO, EUR, OPS, START_NS, Exchange, closed, kinds, reason
+from tests.engine.exchange import ANA, BO, EUR, OPS, START_NS, Exchange, closed, kinds, reason, receipt_of
 
 
 def _freeze(exchange: Exchange, account_id: int = ANA, frozen: int = 1, by: int = OPS) -> list[object]:
@@ -220,7 +220,7 @@ def test_a_retry_does_not_count_and_a_refusal_for_the_rate_is_not_remembered() -
     assert kinds(exchange.run(first)) == ["RequestRepeated", "OrderReported"]
     for _ in range(2):
         assert reason(exchange.run(second)) == rejects.RATE_LIMIT
-    assert exchange.machine.receipts.find(ANA, b"c2") is None
+    assert receipt_of(exchange.machine, ANA, b"c2") is None
     exchange.wait(1_000)
     assert kinds(exchange.run(second)) == ["OrderAccepted"]
 

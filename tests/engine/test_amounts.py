@@ -203,6 +203,6 @@ def test_a_step_needs_so_many_decimals(step: int, decimals: int, shown: int) -> 
     assert significant_decimals(step, decimals) == shown
 
 
-@given(numerator=st.integers(), denominator=st.integers(1, 10**9))
+@given(numerator=st.integers(-AMOUNT_MAX, AMOUNT_MAX), denominator=st.integers(1, 10**9))
 def test_ceil_div_rounds_up_by_less_than_one(numerator: int, denominator: int) -> None:
     assert 0 <= ceil_div(numerator, denominator) * denominator - numerator < denominator

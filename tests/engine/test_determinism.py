@@ -17,6 +17,7 @@ from engine.events import Event
 from engine.machine import Machine
 from engine.snapshot import SnapshotError, restore, snapshot_bytes, state_hash
 from engine.types import BUY, NS_PER_DAY, SELL, TRADER
+from tests.engine.test_state_hash import change_receipt
 from tests.engine.workload import EUR, LISTING, OIL, START_NS, Workload, seeded_choices
 
 ROOT = Path(__file__).parents[2]
@@ -120,7 +121,7 @@ def _body(machine: Machine) -> bytes:
     """The snapshot without what names the history itself: the sequence, the chain, the last trade and its price."""
     machine.sequence = machine.trading.index.last_trade_id = machine.trading.index.last_priority = 0
     machine.chain = bytes(32)
-    for market in machine.trading.markets.values():
+    for market in machine.trading.markets:
         market.session.last_price_ticks = 0
     return snapshot_bytes(machine)
 
@@ -173,13 +174,13 @@ def test_a_queue_after_a_restart_is_the_queue_before_it() -> None:
     _run(machine, stream)
     again = restore(snapshot_bytes(machine))
     compared = 0
-    for market_id, market in machine.trading.markets.items():
+    for market, market_again in zip(machine.trading.markets, again.trading.markets, strict=True):
         for side in (BUY, SELL):
-            before, after = market.book.side(side), again.trading.markets[market_id].book.side(side)
-            assert before.keys == after.keys
-            for key in before.keys:
-                queue = [order.order_id for order in before.levels[key].orders()]
-                assert queue == [order.order_id for order in after.levels[key].orders()]
+            before, after = market.book.side(side), market_again.book.side(side)
+            for level, level_again in zip(before.levels, after.levels, strict=True):
+                queue = [order.order_id for order in before.orders(level)]
+                assert level.key == level_again.key
+                assert queue == [order.order_id for order in after.orders(level_again)]
                 compared += len(queue)
     assert compared > 10
 
@@ -214,10 +215,10 @@ def test_the_state_hash_covers_every_part_of_the_state() -> None:
         lambda machine: machine.ledger.hold(1, EUR, 1),
         lambda machine: machine.ledger.deposit(1, EUR, 1),
         lambda machine: machine.registry.deposits.pop(b"eur-1"),
-        lambda machine: setattr(machine.trading.orders[machine.sequence], "priority", 77),
-        lambda machine: setattr(machine.trading.orders[machine.sequence], "fee_overpaid_ppm", 1),
-        lambda machine: setattr(machine.receipts.find(1, b"a1"), "remembered_at_ns", 0),
-        lambda machine: setattr(machine.receipts.find(1, b"a1"), "content", b""),
+        lambda machine: setattr(machine.trading.index.find(machine.sequence), "priority", 77),
+        lambda machine: setattr(machine.trading.index.find(machine.sequence), "fee_overpaid_ppm", 1),
+        lambda machine: change_receipt(machine, -1, remembered_at_ns=0),
+        lambda machine: change_receipt(machine, -1, content=b""),
         lambda machine: None,
     ):
         machine = _listed()

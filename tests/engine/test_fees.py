@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.book import Order
 from engine.fees import charge, fee_to_come_units, rates, tiers_allowed, worst_rate_ppm
+from engine.orders import Order
 from engine.types import (
     AMOUNT_MAX,
-    BUY,
     FEE_PPM_MAX,
     FEE_SCALE,
     FEE_TIERS_MAX,
@@ -23,10 +22,6 @@ from engine.types import (
 
 RATES = st.integers(-FEE_PPM_MAX, FEE_PPM_MAX)
 FILLS = st.lists(st.tuples(st.integers(1, 10**7), RATES), min_size=1, max_size=12)
-
-
-def _order() -> Order:
-    return Order(1, 1, 1, BUY, b"c1")
 
 
 def _market(maker_ppm: int, taker_ppm: int) -> MarketSpec:
@@ -52,12 +47,12 @@ def _market(maker_ppm: int, taker_ppm: int) -> MarketSpec:
     ],
 )
 def test_a_single_fill_rounds_towards_the_exchange(notional_units: int, rate_ppm: int, fee_units: int) -> None:
-    assert charge(_order(), notional_units, rate_ppm) == fee_units
+    assert charge(Order(), notional_units, rate_ppm) == fee_units
 
 
 @given(FILLS)
 def test_an_order_pays_its_exact_fee_rounded_up_once(fills: list[tuple[int, int]]) -> None:
-    order = _order()
+    order = Order()
     total = sum(charge(order, notional_units, rate_ppm) for notional_units, rate_ppm in fills)
     exact_ppm = sum(notional_units * rate_ppm for notional_units, rate_ppm in fills)
     assert total == order.fee_units == (exact_ppm + FEE_SCALE - 1) // FEE_SCALE
@@ -69,7 +64,7 @@ def test_an_order_pays_its_exact_fee_rounded_up_once(fills: list[tuple[int, int]
 def test_cutting_an_order_into_fills_does_not_change_its_fee(
     notional_units: int, rate_ppm: int, cuts: list[int]
 ) -> None:
-    whole, cut = _order(), _order()
+    whole, cut = Order(), Order()
     charge(whole, notional_units, rate_ppm)
     edges = [0, *sorted(edge % notional_units for edge in cuts), notional_units]
     for start, end in pairwise(edges):
@@ -81,11 +76,11 @@ def test_cutting_an_order_into_fills_does_not_change_its_fee(
 def test_the_fee_to_come_is_what_will_be_charged(
     fills: list[tuple[int, int]], notional_units: int, rate_ppm: int
 ) -> None:
-    order = _order()
+    order = Order()
     for fill_units, fill_rate_ppm in fills:
         charge(order, fill_units, fill_rate_ppm)
     before = (order.fee_units, order.fee_overpaid_ppm)
-    expected = fee_to_come_units(order, notional_units, rate_ppm)
+    expected = fee_to_come_units(order.fee_overpaid_ppm, notional_units, rate_ppm)
     assert (order.fee_units, order.fee_overpaid_ppm) == before
     assert charge(order, notional_units, rate_ppm) == expected
 
@@ -94,8 +89,8 @@ def test_the_fee_to_come_is_what_will_be_charged(
 def test_a_fee_at_a_lower_rate_is_never_above_the_fee_held_for(fills: list[tuple[int, int]]) -> None:
     """What was held at the worst rate pays for any fills at that rate or a lower one."""
     worst_ppm = max(0, *(rate_ppm for _, rate_ppm in fills))
-    order = _order()
-    held = fee_to_come_units(order, sum(notional_units for notional_units, _ in fills), worst_ppm)
+    order = Order()
+    held = fee_to_come_units(order.fee_overpaid_ppm, sum(notional_units for notional_units, _ in fills), worst_ppm)
     assert sum(charge(order, notional_units, rate_ppm) for notional_units, rate_ppm in fills) <= held
 
 

@@ -6,14 +6,18 @@ from collections.abc import Callable
 
 import pytest
 
-from engine.book import Order
+from engine.book import Level
 from engine.codec import encode_command
 from engine.commands import PlaceOrder
-from engine.dedup import Receipt
+from engine.event_writer import EventWriter
 from engine.invariants import assert_sound
 from engine.machine import Machine
+from engine.market import Market
+from engine.orders import Order
 from engine.registry import DepositReceipt
 from engine.types import AMOUNT_MAX, BUY, CANCELLED, FEE_SCALE, SELL
+from tests.engine.exchange import receipt_of
+from tests.engine.test_dedup import remember
 from tests.engine.workload import EUR, GLD, LISTING, START_NS
 
 MARKET_ID = 1
@@ -44,7 +48,20 @@ def machine() -> Machine:
 
 
 def _order(machine: Machine, name: bytes) -> Order:
-    return next(order for order in machine.trading.orders.values() if order.client_order_id == name)
+    index = machine.trading.index
+    return next(order for order in index.remembered() if index.client_order_id(order) == name)
+
+
+def _market(machine: Machine) -> Market:
+    market = machine.trading.market(MARKET_ID)
+    assert market is not None
+    return market
+
+
+def _level(machine: Machine, name: bytes) -> Level:
+    """Where an order of this name rests."""
+    order = _order(machine, name)
+    return _market(machine).book.side(order.side).level_of(order)
 
 
 def _balance(machine: Machine, account_id: int, asset_id: int, available_units: int, held_units: int) -> None:
@@ -59,12 +76,20 @@ def _quantity(machine: Machine) -> None:
     _order(machine, b"b0").executed_lots += 1
 
 
-def _fee_remainder_negative(machine: Machine) -> None:
-    _order(machine, b"s0").fee_overpaid_ppm = -1
-
-
 def _fee_remainder_of_a_unit(machine: Machine) -> None:
     _order(machine, b"s0").fee_overpaid_ppm = FEE_SCALE
+
+
+def _fee_remainder_of_many_units(machine: Machine) -> None:
+    _order(machine, b"s0").fee_overpaid_ppm = (1 << 32) - 1
+
+
+def _number_that_is_not_the_orders(machine: Machine) -> None:
+    _order(machine, b"s0").order_id += 1_000
+
+
+def _receipt_of_another_order(machine: Machine) -> None:
+    _order(machine, b"s0").receipt = _order(machine, b"b0").receipt
 
 
 def _closed_order_holds(machine: Machine) -> None:
@@ -88,7 +113,7 @@ def _open_order_without_lots(machine: Machine) -> None:
 
 
 def _open_order_not_in_a_book(machine: Machine) -> None:
-    _order(machine, b"b1").level = None
+    _order(machine, b"b1").level = 0
 
 
 def _market_order_rests(machine: Machine) -> None:
@@ -97,6 +122,14 @@ def _market_order_rests(machine: Machine) -> None:
 
 def _order_at_another_price_than_its_level(machine: Machine) -> None:
     _order(machine, b"b1").price_ticks += 1
+
+
+def _receipt_that_names_another_place(machine: Machine) -> None:
+    machine.receipts.name_order(_order(machine, b"s0").receipt, _order(machine, b"b0").slot)
+
+
+def _order_says_another_level_than_has_it(machine: Machine) -> None:
+    _order(machine, b"b1").level = _order(machine, b"b0").level
 
 
 def _hold_too_small(machine: Machine) -> None:
@@ -112,17 +145,32 @@ def _hold_ignores_the_fee_remainder(machine: Machine) -> None:
 
 
 def _order_missing_in_the_index(machine: Machine) -> None:
-    del machine.trading.index.open_orders[SECOND_BIDDER]
+    machine.trading.index.strike(_order(machine, b"b2"))
 
 
 def _stranger_in_the_index(machine: Machine) -> None:
-    order = _order(machine, b"s0")
-    machine.trading.index.open_orders[SELLER][order.order_id] = order
+    machine.trading.index.enlist(_order(machine, b"s0"))
 
 
 def _another_order_in_the_index(machine: Machine) -> None:
-    order = _order(machine, b"s1")
-    machine.trading.index.open_orders[SELLER][order.order_id] = _order(machine, b"s2")
+    """A closed order of the same account in the place of one that rests."""
+    machine.trading.index.strike(_order(machine, b"s1"))
+    machine.trading.index.enlist(_order(machine, b"s0"))
+
+
+def _order_of_another_account_in_the_index(machine: Machine) -> None:
+    order = _order(machine, b"b1")
+    machine.trading.index.strike(order)
+    order.account_id = SELLER
+    machine.trading.index.enlist(order)
+    order.account_id = BIDDER
+
+
+def _broken_link_in_the_index(machine: Machine) -> None:
+    """Of the seller's two orders the one in front says that nothing is behind it."""
+    first, second = machine.trading.index.open_orders(SELLER)
+    assert second.before == first.slot
+    first.after = 0
 
 
 def _negative_balance(machine: Machine) -> None:
@@ -169,7 +217,7 @@ def _deposit_without_a_supply(machine: Machine) -> None:
 def _crossed_book(machine: Machine) -> None:
     """A bid as high as the best ask, correct in every other respect."""
     order = _order(machine, b"b1")
-    market = machine.trading.markets[MARKET_ID]
+    market = _market(machine)
     market.lift(order)
     order.price_ticks = 1_001
     market.adjust_hold(order, market.held_for(order))
@@ -179,7 +227,7 @@ def _crossed_book(machine: Machine) -> None:
 def _queue_out_of_time_order(machine: Machine) -> None:
     """The older bid goes to the back of its queue and keeps its priority."""
     order = _order(machine, b"b1")
-    market, priority = machine.trading.markets[MARKET_ID], order.priority
+    market, priority = _market(machine), order.priority
     market.lift(order)
     market.rest(order)
     order.priority = priority
@@ -190,7 +238,11 @@ def _two_orders_of_one_priority(machine: Machine) -> None:
 
 
 def _queue_with_a_broken_link_back(machine: Machine) -> None:
-    _order(machine, b"b2").older = None
+    _order(machine, b"b2").older = 0
+
+
+def _queue_with_a_broken_link_on(machine: Machine) -> None:
+    _order(machine, b"b1").newer = 0
 
 
 def _order_on_the_other_side(machine: Machine) -> None:
@@ -203,55 +255,61 @@ def _order_on_the_other_side(machine: Machine) -> None:
     _balance(machine, BIDDER, GLD, -order.open_lots, order.open_lots)
 
 
-def _keys_out_of_order(machine: Machine) -> None:
-    machine.trading.markets[MARKET_ID].book.bids.keys.reverse()
+def _levels_out_of_order(machine: Machine) -> None:
+    _market(machine).book.bids.levels.reverse()
 
 
-def _key_without_a_level(machine: Machine) -> None:
-    machine.trading.markets[MARKET_ID].book.bids.keys.append(5_000)
+def _level_twice(machine: Machine) -> None:
+    levels = _market(machine).book.bids.levels
+    levels.append(levels[-1])
+
+
+def _level_that_nobody_made(machine: Machine) -> None:
+    level = Level()
+    level.key = level.price_ticks = 5
+    _market(machine).book.bids.levels.insert(0, level)
+
+
+def _level_without_a_place_in_the_list(machine: Machine) -> None:
+    del _market(machine).book.bids.levels[0]
 
 
 def _level_at_another_key(machine: Machine) -> None:
-    bids = machine.trading.markets[MARKET_ID].book.bids
-    bids.levels[bids.keys[-1]].key += 1
+    _level(machine, b"b1").key += 1
+
+
+def _level_of_another_number(machine: Machine) -> None:
+    _level(machine, b"b1").number += 1
 
 
 def _level_counts_wrong(machine: Machine) -> None:
-    level = _order(machine, b"b1").level
-    assert level is not None
-    level.order_count += 1
+    _level(machine, b"b1").order_count += 1
 
 
 def _level_adds_up_wrong(machine: Machine) -> None:
-    level = _order(machine, b"b1").level
-    assert level is not None
-    level.shown_lots -= 1
+    _level(machine, b"b1").shown_lots -= 1
 
 
 def _empty_level(machine: Machine) -> None:
-    level = _order(machine, b"s2").level
-    assert level is not None
-    machine.trading.markets[MARKET_ID].cancel(_order(machine, b"s2"), 2, lambda event: None)
-    asks = machine.trading.markets[MARKET_ID].book.asks
-    asks.levels[level.key] = level
-    asks.keys.insert(0, level.key)
+    level = _level(machine, b"s2")
+    _market(machine).cancel(_order(machine, b"s2"), 2, EventWriter())
+    _market(machine).book.asks.levels.insert(0, level)
 
 
 def _two_receipts_of_one_id(machine: Machine) -> None:
-    receipts = machine.receipts
-    key = (BIDDER, b"b1")
-    first = receipts.find(*key)
+    first = receipt_of(machine, BIDDER, b"b1")
     assert first is not None
-    other = Receipt(BIDDER, b"planted", first.content, first.sequence, 0, first.subject_id, START_NS)
-    receipts.remember(other)
-    other.request_id = b"b1"
+    remember(machine.receipts, first)
 
 
 # Each defect and what the checker says of it: "." where it only names the order, level or account.
 DEFECTS: tuple[tuple[Callable[[Machine], None], str], ...] = (
     (_quantity, "quantity is not the sum"),
-    (_fee_remainder_negative, "fee not rounded up once"),
     (_fee_remainder_of_a_unit, "fee not rounded up once"),
+    (_fee_remainder_of_many_units, "fee not rounded up once"),
+    (_number_that_is_not_the_orders, "an order is not found by its number"),
+    (_receipt_of_another_order, "not its receipt"),
+    (_receipt_that_names_another_place, "not its receipt's order"),
     (_closed_order_holds, "a closed order holds"),
     (_closed_order_is_open, "a closed order holds"),
     (_closed_order_rests, "a closed order rests"),
@@ -259,11 +317,14 @@ DEFECTS: tuple[tuple[Callable[[Machine], None], str], ...] = (
     (_open_order_not_in_a_book, "."),
     (_market_order_rests, "."),
     (_order_at_another_price_than_its_level, "."),
+    (_order_says_another_level_than_has_it, "."),
     (_hold_too_small, "a hold is not what the order needs"),
     (_hold_ignores_the_fee_remainder, "a hold is not what the order needs"),
-    (_order_missing_in_the_index, "."),
-    (_stranger_in_the_index, "the index of open orders differs"),
-    (_another_order_in_the_index, "."),
+    (_order_missing_in_the_index, "the index of open orders differs"),
+    (_stranger_in_the_index, "a closed order in the index"),
+    (_another_order_in_the_index, "a closed order in the index"),
+    (_order_of_another_account_in_the_index, "an order of another account"),
+    (_broken_link_in_the_index, "."),
     (_negative_balance, "."),
     (_balance_beyond_the_largest, "."),
     (_held_without_an_order, "held is not the sum"),
@@ -277,10 +338,14 @@ DEFECTS: tuple[tuple[Callable[[Machine], None], str], ...] = (
     (_queue_out_of_time_order, "the queue is not in time order"),
     (_two_orders_of_one_priority, "the queue is not in time order"),
     (_queue_with_a_broken_link_back, "the queue is not in time order"),
+    (_queue_with_a_broken_link_on, "."),
     (_order_on_the_other_side, "."),
-    (_keys_out_of_order, "the keys are not those of the levels"),
-    (_key_without_a_level, "."),
+    (_levels_out_of_order, "the levels are not in order"),
+    (_level_twice, "the levels are not in order"),
+    (_level_that_nobody_made, "an empty or misplaced level"),
+    (_level_without_a_place_in_the_list, "not found by its price"),
     (_level_at_another_key, "an empty or misplaced level"),
+    (_level_of_another_number, "."),
     (_level_counts_wrong, "."),
     (_level_adds_up_wrong, "."),
     (_empty_level, "an empty or misplaced level"),
@@ -291,8 +356,19 @@ DEFECTS: tuple[tuple[Callable[[Machine], None], str], ...] = (
 @pytest.mark.parametrize(("plant", "verdict"), DEFECTS, ids=[plant.__name__.strip("_") for plant, _ in DEFECTS])
 def test_a_planted_defect_is_found(machine: Machine, plant: Callable[[Machine], None], verdict: str) -> None:
     plant(machine)
-    with pytest.raises((AssertionError, KeyError), match=verdict):
+    with pytest.raises((AssertionError, IndexError), match=verdict):
         assert_sound(machine)
+
+
+def _soundness_with_a_negative_fee_remainder(machine: Machine) -> None:
+    _order(machine, b"s0").fee_overpaid_ppm = -1
+    assert_sound(machine)
+
+
+def test_a_negative_fee_remainder_is_found_or_cannot_even_be_planted(machine: Machine) -> None:
+    """The field of a compiled order has no sign."""
+    with pytest.raises((AssertionError, OverflowError), match=r"fee not rounded up once|negative"):
+        _soundness_with_a_negative_fee_remainder(machine)
 
 
 def test_a_unit_moved_between_two_accounts_behind_the_ledger_is_not_seen_by_one_state_alone(machine: Machine) -> None:

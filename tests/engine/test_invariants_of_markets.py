@@ -7,9 +7,11 @@ from collections.abc import Callable
 import pytest
 
 from engine import commands
+from engine.book import Level
+from engine.event_writer import EventWriter
 from engine.invariants import assert_sound
 from engine.session import Indicative
-from engine.types import AUCTION, BUY, CLOSED_BY_OWNER, DELISTED, MARKET, SELL, STOP, TRADING
+from engine.types import AUCTION, BUY, CLOSED_BY_OWNER, DELISTED, MARKET, OPEN, SELL, STOP, TRADING, WAITING
 from tests.engine.exchange import ANA, BO, CY, DEE, EUR, GLD, GLD_EUR, Exchange
 
 
@@ -32,13 +34,18 @@ def exchange() -> Exchange:
     return exchange
 
 
+def _level(exchange: Exchange) -> Level:
+    """Where the iceberg rests."""
+    return exchange.market.book.asks.level_of(exchange.find(CY, "i"))
+
+
 def _two_stops_change_places(exchange: Exchange) -> None:
-    waiting = exchange.market.stops._waiting[SELL]
-    waiting[0], waiting[1] = waiting[1], waiting[0]
+    first, second = exchange.find(ANA, "s1"), exchange.find(ANA, "s2")
+    first.priority, second.priority = second.priority, first.priority
 
 
 def _two_stops_stand_by_price_the_wrong_way(exchange: Exchange) -> None:
-    exchange.market.stops._waiting[SELL].reverse()
+    exchange.find_special(ANA, "s3").stop_ticks = 960
 
 
 def _a_stop_missed_its_election(exchange: Exchange) -> None:
@@ -54,11 +61,11 @@ def _a_stop_is_open_and_waits(exchange: Exchange) -> None:
 
 
 def _a_stop_without_a_trigger(exchange: Exchange) -> None:
-    exchange.find(ANA, "s1").trigger = 0
+    exchange.find_special(ANA, "s1").trigger = 0
 
 
 def _a_stop_without_a_price(exchange: Exchange) -> None:
-    exchange.find(ANA, "s1").stop_ticks = 0
+    exchange.find_special(ANA, "s1").stop_ticks = 0
 
 
 def _a_stop_that_was_executed(exchange: Exchange) -> None:
@@ -67,7 +74,12 @@ def _a_stop_that_was_executed(exchange: Exchange) -> None:
 
 
 def _waiting_stops_are_miscounted(exchange: Exchange) -> None:
-    exchange.machine.trading.index.waiting_counts[ANA] += 1
+    """Struck as an order that does not wait, enlisted as one that does."""
+    order, index = exchange.find(ANA, "s1"), exchange.machine.trading.index
+    order.status = OPEN
+    index.strike(order)
+    order.status = WAITING
+    index.enlist(order)
 
 
 def _open_orders_of_a_market_are_miscounted(exchange: Exchange) -> None:
@@ -85,7 +97,7 @@ def _a_leg_decremented_still_has_another(exchange: Exchange) -> None:
 
 
 def _the_other_leg_is_anothers(exchange: Exchange) -> None:
-    exchange.find(BO, "p").linked_order_id = exchange.find(ANA, "s1").order_id
+    exchange.find_special(BO, "p").linked_order_id = exchange.find(ANA, "s1").order_id
 
 
 def _a_pair_holds_twice(exchange: Exchange) -> None:
@@ -93,27 +105,19 @@ def _a_pair_holds_twice(exchange: Exchange) -> None:
 
 
 def _an_iceberg_shows_nothing(exchange: Exchange) -> None:
-    order = exchange.find(CY, "i")
-    assert order.level is not None
-    order.visible_lots, order.level.shown_lots = 0, 0
+    exchange.find_special(CY, "i").visible_lots = _level(exchange).shown_lots = 0
 
 
 def _an_iceberg_shows_more_than_it_has(exchange: Exchange) -> None:
-    order = exchange.find(CY, "i")
-    assert order.level is not None
-    order.visible_lots, order.level.shown_lots = 10, 10
+    exchange.find_special(CY, "i").visible_lots = _level(exchange).shown_lots = 10
 
 
 def _a_level_shows_what_is_hidden(exchange: Exchange) -> None:
-    order = exchange.find(CY, "i")
-    assert order.level is not None
-    order.level.shown_lots = 9
+    _level(exchange).shown_lots = 9
 
 
 def _a_level_miscounts_what_is_open(exchange: Exchange) -> None:
-    order = exchange.find(CY, "i")
-    assert order.level is not None
-    order.level.open_lots -= 1
+    _level(exchange).open_lots -= 1
 
 
 def _a_market_order_rests_while_the_market_is_open(exchange: Exchange) -> None:
@@ -151,7 +155,7 @@ def _a_transfer_that_holds_too_much(exchange: Exchange) -> None:
 
 def _a_closed_stop_that_still_waits(exchange: Exchange) -> None:
     order = exchange.find(ANA, "s1")
-    exchange.market.cancel(order, CLOSED_BY_OWNER, lambda event: None)
+    exchange.market.cancel(order, CLOSED_BY_OWNER, EventWriter())
     exchange.market.stops.add(order)
 
 
@@ -197,5 +201,5 @@ def test_a_planted_defect_is_found(exchange: Exchange, plant: Callable[[Exchange
     assert_sound(exchange.machine)
     assert exchange.market.session.state == TRADING and exchange.find(ANA, "s1").trigger == STOP
     plant(exchange)
-    with pytest.raises((AssertionError, KeyError), match=verdict):
+    with pytest.raises((AssertionError, IndexError), match=verdict):
         assert_sound(exchange.machine)

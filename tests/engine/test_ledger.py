@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from struct import pack
+
 import pytest
 
 from engine.ledger import Ledger
@@ -57,8 +59,8 @@ def test_the_greatest_account_and_asset_numbers_do_not_meet() -> None:
     ledger = Ledger()
     ledger.deposit(0, 65_535, 1)
     ledger.deposit(1, 0, 2)
-    ledger.deposit(1 << 40, 4_096, 3)
-    assert ledger.rows() == [(0, 65_535, 1, 0), (1, 0, 2, 0), (1 << 40, 4_096, 3, 0)]
+    ledger.deposit(100_000, (1 << 32) - 1, 3)
+    assert ledger.rows() == [(0, 65_535, 1, 0), (1, 0, 2, 0), (100_000, (1 << 32) - 1, 3, 0)]
 
 
 def test_restored_rows_are_the_same_rows() -> None:
@@ -68,6 +70,32 @@ def test_restored_rows_are_the_same_rows() -> None:
     assert (other.rows(), other.supplies()) == (ledger.rows(), ledger.supplies())
     other.hold(ANA, EUR, -60)
     assert ledger.held_units(ANA, EUR) == 60
+
+
+def test_rows_of_the_snapshot_are_the_same_rows() -> None:
+    ledger, other = _funded(), Ledger()
+    ledger.hold(ANA, EUR, 60)
+    ledger.deposit(300, GLD, AMOUNT_MAX)
+    ledger.credit(BO, GLD, 0)
+    out = bytearray(b"before")
+    assert ledger.append_rows(out) == 2
+    assert out == b"before" + pack("<QIqq", ANA, EUR, 40, 60) + pack("<QIqq", 300, GLD, AMOUNT_MAX, 0)
+    data = bytes(out) + b"behind"
+    assert other.read_rows(data, 6, 2) == len(out)
+    other.set_supplies(ledger.supplies())
+    assert (other.rows(), other.supplies()) == (ledger.rows(), ledger.supplies())
+    assert other.assets_of(BO) == []
+    with pytest.raises(IndexError):
+        Ledger().read_rows(bytes(out[:-1]), 6, 2)
+
+
+def test_many_accounts_and_assets_do_not_mix() -> None:
+    ledger = Ledger()
+    pairs = [(account_id, asset_id) for asset_id in (9, 1, 5) for account_id in range(2_000)]
+    for account_id, asset_id in pairs:
+        ledger.deposit(account_id, asset_id, 10 * account_id + asset_id)
+    assert ledger.rows() == [(*pair, 10 * pair[0] + pair[1], 0) for pair in sorted(pairs)]
+    assert ledger.assets_of(1_999) == [1, 5, 9] and ledger.assets_of(2_000) == []
 
 
 def test_a_hold_beyond_what_is_available_is_a_bug() -> None:
@@ -95,6 +123,24 @@ def test_a_credit_below_zero_is_a_bug() -> None:
     ledger.credit(ANA, EUR, -100)
     with pytest.raises(AssertionError):
         ledger.credit(ANA, EUR, -1)
+
+
+def test_a_credit_beyond_the_largest_supply_is_a_bug() -> None:
+    ledger = _funded()
+    with pytest.raises(AssertionError):
+        ledger.credit(ANA, EUR, AMOUNT_MAX - 99)
+    ledger.credit(ANA, EUR, AMOUNT_MAX - 100)
+    assert ledger.available_units(ANA, EUR) == AMOUNT_MAX
+
+
+def test_held_funds_leave_with_their_supply() -> None:
+    ledger = _funded()
+    ledger.hold(ANA, EUR, 60)
+    ledger.withdraw_held(ANA, EUR, 60)
+    assert (ledger.rows(), ledger.supplies()) == ([(ANA, EUR, 40, 0)], [(EUR, 40)])
+    for amount_units in (0, -1, 1, 41):
+        with pytest.raises(AssertionError):
+            ledger.withdraw_held(ANA, EUR, amount_units)
 
 
 @pytest.mark.parametrize("amount_units", [0, -1, AMOUNT_MAX - 99])

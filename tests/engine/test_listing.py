@@ -113,7 +113,9 @@ def test_the_largest_number_of_assets_and_markets(machine: Machine) -> None:
     assert isinstance(_execute(machine, CreateAsset(0, NOW_NS, 0, b"LAST"))[0], RequestRepeated)
     while len(registry.markets) < MARKETS_MAX:
         number = len(registry.markets)
-        registry.add_market(MarketSpec(number, b"M%d" % number, 1, 2, 3, 5, 1_000, 1, 1, 0, 0, 0, 1))
+        market = MarketSpec(number, b"M%d" % number, 1, 2, 3, 5, 1_000, 1, 1, 0, 0, 0, 1)
+        registry.add_market(market)
+        machine.trading.open_market(market)
     assert not isinstance(_execute(machine, MARKET)[0], CommandRejected)
     another = MARKET._replace(base_asset=b"A7")
     assert _execute(machine, another._replace(lot_mantissa=1, lot_scale=0)) == [CommandRejected(rejects.TOO_MANY, 0)]

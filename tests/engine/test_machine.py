@@ -109,7 +109,7 @@ def test_every_command_leaves_an_event_and_a_number() -> None:
         sequence = machine.sequence
         applied = machine.apply(now_ns, encode_command(command))
         assert applied.entry.first_sequence == machine.sequence == sequence + 1
-        assert applied.event_ends == [len(applied.entry.events)] and applied.entry.events
+        assert list(applied.event_ends) == [len(applied.entry.events)] and applied.entry.events
 
 
 def test_a_refused_command_changes_only_the_outcome_table() -> None:
@@ -191,11 +191,11 @@ def test_an_account_with_the_most_open_orders_may_place_no_other_that_rests() ->
     machine = _unit_market(*NO_FEES)
     _fund(machine, ANA, 1, OPEN_ORDERS_PER_ACCOUNT_MAX + 2)
     _execute(machine, _place(ANA, SELL, 1, 5, "first"))
-    # Stands for as many resting orders; placing them one by one would take a minute.
-    mine = machine.trading.index.open_orders[ANA]
-    order = next(iter(mine.values()))
-    planted = {-number: order for number in range(1, OPEN_ORDERS_PER_ACCOUNT_MAX - 1)}
-    mine.update(planted)
+    # Stand for as many resting orders; placing them one by one would take a minute.
+    index = machine.trading.index
+    planted = [index.pool.take(0, ANA, 1, SELL) for _ in range(OPEN_ORDERS_PER_ACCOUNT_MAX - 2)]
+    for order in planted:
+        index.enlist(order)
     commands = (
         _place(ANA, SELL, 1, 5, "last"),
         _place(ANA, SELL, 1, 5, "too-many"),
@@ -205,8 +205,9 @@ def test_an_account_with_the_most_open_orders_may_place_no_other_that_rests() ->
     first_events = [next(decode_events(events))[1] for events in answers]
     assert [isinstance(event, CommandRejected) for event in first_events] == [False, True, False]
     assert first_events[1] == CommandRejected(rejects.TOO_MANY, 0)
-    for number in planted:
-        del mine[number]
+    for order in planted:
+        index.strike(order)
+        index.pool.give_back(order)
     assert_sound(machine)
 
 
@@ -215,9 +216,13 @@ def test_a_side_with_the_most_levels_takes_orders_at_its_prices_only() -> None:
     _fund(machine, ANA, 1, 10)
     _fund(machine, BO, 2, 10)
     _execute(machine, _place(ANA, SELL, 1, 1_000_000, "first"))
-    side = machine.trading.markets[1].book.asks
-    key = side.keys[0]
-    side.keys[:0] = range(key - PRICE_LEVELS_PER_SIDE_MAX + 1, key)  # stands for as many levels behind the best
+    market = machine.trading.market(1)
+    assert market is not None
+    side, pool = market.book.asks, machine.trading.index.pool
+    planted = [pool.take(0, ANA, 1, SELL) for _ in range(PRICE_LEVELS_PER_SIDE_MAX - 1)]
+    for distance, order in enumerate(planted):  # they stand for as many levels behind the best
+        order.price_ticks, order.open_lots = 1_000_000 + len(planted) - distance, 1
+        side.add(order)
     commands = (
         _place(ANA, SELL, 1, 1_000_000, "old-level"),
         _place(ANA, SELL, 1, 999_999, "new-level"),
@@ -227,7 +232,9 @@ def test_a_side_with_the_most_levels_takes_orders_at_its_prices_only() -> None:
     first_events = [next(decode_events(events))[1] for events in answers]
     assert [isinstance(event, CommandRejected) for event in first_events] == [False, True, False]
     assert first_events[1] == CommandRejected(rejects.TOO_MANY, 0)
-    del side.keys[: PRICE_LEVELS_PER_SIDE_MAX - 1]
+    for order in reversed(planted):
+        side.remove(order)
+        pool.give_back(order)
     assert_sound(machine)
 
 

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from engine.book import Order
-from engine.events import Event, OrderClosed, TradeExecuted
+from engine.event_writer import EventWriter
+from engine.events import OrderClosed, TradeExecuted
+from engine.orders import Order
 from engine.types import (
     BUY,
     CANCELLED,
@@ -20,17 +21,17 @@ from engine.types import (
     STOP,
     WAITING,
 )
-from tests.engine.exchange import ANA, BO, CY, EUR, GLD_EUR, Exchange, closed, reason, trades
+from tests.engine.exchange import ANA, BO, CY, EUR, GLD_EUR, Exchange, closed, emitted, reason, trades
 
 
-def _order(order_id: int, side: int, price: int, lots: int) -> Order:
-    order = Order(order_id, ANA, GLD_EUR, side, b"c%d" % order_id)
+def _order(exchange: Exchange, order_id: int, side: int, price: int, lots: int) -> Order:
+    order = exchange.machine.trading.index.pool.take(order_id, ANA, GLD_EUR, side)
     order.price_ticks, order.quantity_lots, order.open_lots = price, lots, lots
     return order
 
 
 def _hold(exchange: Exchange, order: Order) -> None:
-    exchange.machine.trading.orders[order.order_id] = order
+    exchange.machine.trading.index.add(order, 0)
     exchange.market.adjust_hold(order, exchange.market.held_for(order))
 
 
@@ -53,7 +54,7 @@ def test_an_ask_holds_its_base_whatever_the_fees() -> None:
 def test_resting_orders_get_places_in_their_order_and_lifting_gives_none_back() -> None:
     exchange = Exchange(1_000)
     market = exchange.market
-    first, second = _order(91, SELL, 1_000, 2), _order(92, SELL, 1_000, 2)
+    first, second = _order(exchange, 91, SELL, 1_000, 2), _order(exchange, 92, SELL, 1_000, 2)
     for order in (first, second):
         _hold(exchange, order)
         market.rest(order)
@@ -62,25 +63,31 @@ def test_resting_orders_get_places_in_their_order_and_lifting_gives_none_back() 
     assert market.open_count == 1 and exchange.machine.trading.index.open_count(ANA) == 1
     assert exchange.held(ANA) == (4, 0), "lifting closes nothing"
     market.rest(first)
-    assert first.priority == 3 and exchange.market.book.asks.levels[-1_000].orders() == [second, first]
+    level = market.book.asks.level_of(first)
+    assert first.priority == 3 and market.book.asks.orders(level) == [second, first]
+    assert market.book.asks.level_at(1_000) is level
 
 
 @pytest.mark.parametrize(("price", "lots"), [(0, 1), (1_000, 0)])
 def test_what_has_no_price_or_nothing_open_does_not_rest(price: int, lots: int) -> None:
+    exchange = Exchange(1_000)
+    order = _order(exchange, 91, SELL, price, lots)
     with pytest.raises(AssertionError):
-        Exchange(1_000).market.rest(_order(91, SELL, price, lots))
+        exchange.market.rest(order)
 
 
 def test_what_does_not_wait_is_not_put_among_the_stops() -> None:
+    exchange = Exchange(1_000)
+    order = _order(exchange, 91, SELL, 1_000, 1)
     with pytest.raises(AssertionError):
-        Exchange(1_000).market.wait(_order(91, SELL, 1_000, 1))
+        exchange.market.wait(order)
 
 
 def test_a_stop_waits_outside_the_book_and_is_counted() -> None:
     exchange = Exchange(1_000)
     exchange.stop(ANA, SELL, 2, 900, "s", price=890)
     found = exchange.find(ANA, "s")
-    assert found.status == WAITING and found.level is None and exchange.market.open_count == 1
+    assert found.status == WAITING and not found.level and exchange.market.open_count == 1
     assert exchange.shown() == ([], []) and exchange.machine.trading.index.waiting_count(ANA) == 1
     exchange.cancel(ANA, "s")
     assert found.status == CANCELLED and exchange.market.open_count == 0
@@ -91,33 +98,34 @@ def test_a_stop_waits_outside_the_book_and_is_counted() -> None:
 def test_cancelling_closes_what_is_open_and_frees_what_is_held(kind: str) -> None:
     exchange = Exchange(1_000)
     exchange.twin = False
-    market, events = exchange.market, list[Event]()
-    order = _order(91, SELL, 1_000, 5)
-    order.executed_lots, order.quantity_lots = 2, 7
+    market, emit = exchange.market, EventWriter()
     if kind == "waiting":
-        order.status, order.trigger, order.stop_ticks = WAITING, STOP, 900
+        stop = exchange.machine.trading.index.pool.take_special(91, ANA, GLD_EUR, SELL)
+        stop.status, stop.trigger, stop.stop_ticks = WAITING, STOP, 900
+        stop.price_ticks, stop.open_lots = 1_000, 5
+    order = stop if kind == "waiting" else _order(exchange, 91, SELL, 1_000, 5)
+    order.executed_lots, order.quantity_lots = 2, 7
     _hold(exchange, order)
     if kind == "resting":
         market.rest(order)
     elif kind == "waiting":
         market.wait(order)
-    market.cancel(order, CLOSED_BY_OWNER, events.append)
-    assert events == [OrderClosed(91, ANA, GLD_EUR, CANCELLED, CLOSED_BY_OWNER, 7, 2, 0, 5, 5)]
+    market.cancel(order, CLOSED_BY_OWNER, emit)
+    assert emitted(emit) == [OrderClosed(91, ANA, GLD_EUR, CANCELLED, CLOSED_BY_OWNER, 7, 2, 0, 5, 5)]
     assert exchange.held(ANA) == (0, 0) and market.open_count == 0
 
 
 def test_a_pair_is_closed_from_either_end_and_only_once() -> None:
     exchange = Exchange(1_000)
     exchange.oco(ANA, SELL, 2, 1_100, 900, "l p")
-    events: list[Event] = []
-    market = exchange.market
-    market.close_other_leg(exchange.find(ANA, "p"), events.append)
-    assert closed(events) == [(ANA, CLOSED_OTHER_LEG)] and exchange.find(ANA, "l").status == CANCELLED
-    market.close_other_leg(exchange.find(ANA, "p"), events.append)
-    assert len(events) == 1
-    plain = _order(91, SELL, 1_000, 5)
-    market.close_other_leg(plain, events.append)
-    assert len(events) == 1 and plain.status == OPEN
+    market, emit = exchange.market, EventWriter()
+    market.close_other_leg(exchange.find(ANA, "p"), emit)
+    assert closed(emitted(emit)) == [(ANA, CLOSED_OTHER_LEG)] and exchange.find(ANA, "l").status == CANCELLED
+    market.close_other_leg(exchange.find(ANA, "p"), emit)
+    assert len(emitted(emit)) == 1
+    plain = _order(exchange, 91, SELL, 1_000, 5)
+    market.close_other_leg(plain, emit)
+    assert len(emitted(emit)) == 1 and plain.status == OPEN
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 
 from engine import commands, queries, rejects
 from engine.codec import pack_schedule
+from engine.event_writer import EventWriter
 from engine.events import FeeTiersSet, MarketRulesSet, MarketScheduleSet, MarketStateChanged
 from engine.types import (
     AMOUNT_MAX,
@@ -32,7 +33,22 @@ from engine.types import (
     MarketRules,
     ScheduleStep,
 )
-from tests.engine.exchange import ANA, BO, CY, DEE, EUR, GLD, GLD_EUR, OPS, Exchange, closed, kinds, reason, trades
+from tests.engine.exchange import (
+    ANA,
+    BO,
+    CY,
+    DEE,
+    EUR,
+    GLD,
+    GLD_EUR,
+    OPS,
+    Exchange,
+    closed,
+    emitted,
+    kinds,
+    reason,
+    trades,
+)
 
 LIST = commands.ListMarket(OPS, 0, 1, 0, 1, 0, 0, 0, 0, 0, TRADING, 0, 254, *MarketRules(), b"EUR", b"GLD")
 ADMIN = (
@@ -207,7 +223,8 @@ def test_a_market_is_listed_in_a_state_with_rules_and_a_reference(state: int) ->
     ends_at_ns = exchange.now_ns + 10**9 if state == AUCTION else 0
     assert kinds(answer) == ["MarketCreated", "MarketRulesSet", "MarketStateChanged"]
     assert answer[1:] == [MarketRulesSet(2, *rules), MarketStateChanged(2, state, BY_OPERATOR, ends_at_ns)]
-    assert exchange.machine.trading.markets[2].session.last_price_ticks == 7
+    market = exchange.machine.trading.market(2)
+    assert market is not None and market.session.last_price_ticks == 7
 
 
 def test_an_open_market_without_rules_says_no_more_than_before() -> None:
@@ -292,10 +309,10 @@ def test_market_orders_of_an_auction_are_delisted_like_all_others() -> None:
 )
 def test_a_market_opens_by_an_auction_after_its_sale(was: int, opens: bool) -> None:
     exchange = Exchange(1_000, state=was, call_ms=1_000)
-    events: list[Any] = []
-    exchange.machine.market_admin.open_after_sale(GLD_EUR, 1_234, exchange.now_ns, events.append)
+    emit = EventWriter()
+    exchange.machine.market_admin.open_after_sale(GLD_EUR, 1_234, exchange.now_ns, emit)
     if opens:
-        assert events == [MarketStateChanged(GLD_EUR, AUCTION, BY_SALE, exchange.now_ns + 10**9)]
+        assert emitted(emit) == [MarketStateChanged(GLD_EUR, AUCTION, BY_SALE, exchange.now_ns + 10**9)]
     assert exchange.last == (1_234 if opens else 1_000)
     assert exchange.market.session.state == (AUCTION if opens else was)
 
@@ -304,11 +321,12 @@ def test_a_sales_price_that_is_no_price_of_the_market_is_no_reference() -> None:
     exchange = Exchange(1_000)
     other = LIST._replace(tick_mantissa=5, base_asset=b"EUR", quote_asset=b"GLD")
     exchange.run(other)
-    events: list[Any] = []
+    emit = EventWriter()
     for price_units, expected in ((0, 0), (7, 0), (15, 3)):
-        market = exchange.machine.trading.markets[2]
-        exchange.machine.sessions.change_state(market, TRADING, BY_OPERATOR, exchange.now_ns, events.append)
-        exchange.machine.market_admin.open_after_sale(2, price_units, exchange.now_ns, events.append)
+        market = exchange.machine.trading.market(2)
+        assert market is not None
+        exchange.machine.sessions.change_state(market, TRADING, BY_OPERATOR, exchange.now_ns, emit)
+        exchange.machine.market_admin.open_after_sale(2, price_units, exchange.now_ns, emit)
         assert market.session.last_price_ticks == expected
 
 

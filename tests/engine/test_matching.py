@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import rejects
-from engine.book import Order
-from engine.events import Event, SelfTradePrevented, TradeExecuted
+from engine.event_writer import EventWriter
+from engine.events import SelfTradePrevented, TradeExecuted
 from engine.matching import cost_of_fillable, fillable, match, would_trade
 from engine.types import (
     BUY,
@@ -40,6 +40,7 @@ from tests.engine.exchange import (
     GLD_UNITS,
     Exchange,
     closed,
+    emitted,
     kinds,
     reason,
     trades,
@@ -234,21 +235,22 @@ def test_what_is_fillable_is_what_matching_then_does(
     exchange = _crowded(1 - side, book, last=103, band_ppm=band_ppm)
     market = exchange.market
     market.begin(exchange.now_ns)
-    taker = Order(10**6, ANA, GLD_EUR, side, b"taker")
+    taker = exchange.machine.trading.index.pool.take(10**6, ANA, GLD_EUR, side)
     taker.order_type, taker.price_ticks = (LIMIT, 100 + price) if price else (MARKET, 0)
     taker.quantity_lots = taker.open_lots = lots
     taker.self_trade = mode
-    expected, crosses = fillable(market, taker), would_trade(market, taker)
+    expected_lots, expected_units = fillable(market, taker), market.fillable_notional_units
+    crosses = would_trade(market, side, taker.order_type, taker.price_ticks)
     cost_units = cost_of_fillable(market, taker)
-    assert cost_units == expected.notional_units, "without fees"
+    assert cost_units == expected_units, "without fees"
     exchange.machine.ledger.deposit(ANA, 1 if side == SELL else 2, 10_000)
     market.adjust_hold(taker, lots if side == SELL else cost_units if not price else lots * taker.price_ticks)
-    events: list[Event] = []
-    at_band = match(market, taker, events.append)
-    found = [event for event in events if isinstance(event, TradeExecuted)]
-    assert sum(trade.quantity_lots for trade in found) == expected.lots == taker.executed_lots
-    assert sum(trade.notional_units for trade in found) == expected.notional_units
-    assert crosses or not events
+    emit = EventWriter()
+    at_band = match(market, taker, emit)
+    found = [event for event in emitted(emit) if isinstance(event, TradeExecuted)]
+    assert sum(trade.quantity_lots for trade in found) == expected_lots == taker.executed_lots
+    assert sum(trade.notional_units for trade in found) == expected_units
+    assert crosses or not emit.length
     assert taker.quantity_lots == taker.open_lots + taker.executed_lots + taker.prevented_lots
     if at_band:
         assert band_ppm and taker.status == OPEN and taker.open_lots > 0

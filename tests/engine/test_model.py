@@ -147,10 +147,10 @@ class Pair:
     def _let_ids_be_forgotten(self, now_ns: int) -> None:
         """The engine forgets a few ids per command, the model all at once: give the engine commands to do it."""
         for _ in range(len(self.model.world.receipts) // FORGOTTEN_PER_COMMAND_MAX + 2):
-            if self.machine.receipts.next_to_forget(now_ns) is None:
+            if not self.machine.receipts.oldest_due(now_ns):
                 break
             self.execute(now_ns, [CancelAll(STRANGER, now_ns, 0, b"stranger")])
-        assert self.machine.receipts.next_to_forget(now_ns) is None, "old ids are not forgotten"
+        assert not self.machine.receipts.oldest_due(now_ns), "old ids are not forgotten"
 
     def _restart(self) -> None:
         snapshot = snapshot_bytes(self.machine)
@@ -169,11 +169,12 @@ class Pair:
                 row = balances.get(asset_id, {"available_units": 0, "held_units": 0})
                 expected = (world.available(account_id, asset_id), world.held(account_id, asset_id))
                 assert (row["available_units"], row["held_units"]) == expected, (account_id, asset_id)
-            ids = sorted(machine.trading.index.open_orders.get(account_id, {}))
+            ids = sorted(order.order_id for order in machine.trading.index.open_orders(account_id))
             assert ids == [order.number for order in world.alive(account_id)], account_id
         for market in world.markets.values():
             self._compare_market(market)
-        assert machine.trading.orders.keys() == world.orders.keys()
+        remembered = sorted(order.order_id for order in machine.trading.index.remembered())
+        assert remembered == sorted(world.orders)
         compared = world.orders.values() if self.entries % 16 == 0 else world.alive()
         for order in [*compared, *(world.orders[number] for number in touched if number in world.orders)]:
             self._compare_order(order)
@@ -205,8 +206,10 @@ class Pair:
         assert found["waiting_stops"] == len(waiting), market.number
 
     def _compare_order(self, order: ModelOrder) -> None:
-        found = self.machine.trading.orders[order.number]
-        assert report(found) == model_orders.report(self.model.world, order), order.number
+        index = self.machine.trading.index
+        found = index.find(order.number)
+        assert found is not None, order.number
+        assert report(found, index.client_order_id(found)) == model_orders.report(self.model.world, order), order.number
         assert conditions(found) == model_orders.conditions(order), order.number
 
     def _levels(self, market: ModelMarket, side: int) -> list[list[int]]:

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from engine.amounts import ABSENT, Decimal
+from engine.codec import encode_command
 from engine.commands import PlaceOco, PlaceOrder, PlaceSpecialOrder
+from engine.order_command import OrderCommand
 from engine.order_entry import oco_well_formed, well_formed
 from engine.types import (
     BUY,
@@ -55,6 +57,13 @@ def with_options(command: PlaceSpecialOrder, **changes: int | Decimal) -> PlaceS
         else:
             options[name] = value
     return command._replace(**options)
+
+
+def as_read(command: PlaceOrder | PlaceSpecialOrder) -> OrderCommand:
+    """The command as the machine has it before it."""
+    read = OrderCommand()
+    read.read(encode_command(command), 0)
+    return read
 
 
 def _given(command: PlaceSpecialOrder, name: str) -> bool:
@@ -110,7 +119,7 @@ def test_all_combinations_of_options_are_judged_by_the_sentences() -> None:
                     **changes,
                 )
                 broken = [sentence for sentence, is_broken in MALFORMED.items() if is_broken(command)]
-                assert well_formed(command) == (not broken), (command, broken)
+                assert well_formed(as_read(command)) == (not broken), (command, broken)
                 well += not broken
                 if len(broken) == 1:
                     used.add(broken[0])
@@ -128,16 +137,16 @@ def test_an_option_beyond_its_last_value_is_malformed(option: str, last: int) ->
         "trigger": {"trail": TEN},
         "time_in_force": {},
     }.get(option, {})
-    assert well_formed(with_options(BASE, **{option: last}, **fitting))
+    assert well_formed(as_read(with_options(BASE, **{option: last}, **fitting)))
     for value in (last + 1, 255):
-        assert not well_formed(with_options(BASE, **{option: value}, **fitting))
+        assert not well_formed(as_read(with_options(BASE, **{option: value}, **fitting)))
 
 
 @pytest.mark.parametrize(
     ("time_in_force", "expected"), [(GTC, True), (IOC, True), (FOK, True), (GTD, False), (DAY, False)]
 )
 def test_the_plain_command_has_three_times_in_force(time_in_force: int, expected: bool) -> None:
-    assert well_formed(PLAIN._replace(time_in_force=time_in_force)) == expected
+    assert well_formed(as_read(PLAIN._replace(time_in_force=time_in_force))) == expected
 
 
 @pytest.mark.parametrize(
@@ -157,7 +166,7 @@ def test_the_plain_command_has_three_times_in_force(time_in_force: int, expected
     ],
 )
 def test_the_options_of_the_plain_command(changes: dict[str, int], expected: bool) -> None:
-    assert well_formed(PLAIN._replace(**changes)) == expected  # type: ignore[arg-type]
+    assert well_formed(as_read(PLAIN._replace(**changes))) == expected  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

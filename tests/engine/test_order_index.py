@@ -1,41 +1,75 @@
-"""The index of open orders: what is open, how many wait, and the counters that all markets share."""
+"""The index of orders: by number, what is open, how many wait, and the counters that all markets share."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.book import Order
+from engine.dedup import Receipt, Receipts
 from engine.order_index import OrderIndex
-from engine.types import BUY, OPEN, WAITING
+from engine.orders import Order
+from engine.types import BUY, OPEN, SECOND_LEG, WAITING
+from tests.engine.test_dedup import remember
+
+ACCOUNTS = (1, 2, 3, 9)  # the last one has nothing
 
 
-def _order(order_id: int, account_id: int, status: int) -> Order:
-    order = Order(order_id, account_id, 1, BUY, b"c")
+def _order(index: OrderIndex, order_id: int, account_id: int, status: int) -> Order:
+    order = index.pool.take(order_id, account_id, 1, BUY)
     order.status = status
     return order
 
 
 @given(steps=st.lists(st.tuples(st.booleans(), st.integers(1, 3), st.sampled_from((OPEN, WAITING))), max_size=40))
 def test_the_index_counts_what_is_open_and_what_waits(steps: list[tuple[bool, int, int]]) -> None:
-    index, naive = OrderIndex(), list[Order]()
+    index, naive = OrderIndex(Receipts()), list[Order]()
     for number, (comes, account_id, status) in enumerate(steps):
         if comes or not naive:
-            naive.append(_order(number, account_id, status))
+            naive.append(_order(index, number, account_id, status))
             index.enlist(naive[-1])
         else:
             index.strike(naive.pop(number % len(naive)))
-        for one in (1, 2, 3):
+        for one in ACCOUNTS:
             mine = [order for order in naive if order.account_id == one]
-            assert index.open_count(one) == len(mine)
+            found = index.open_orders(one)
+            assert index.open_count(one) == len(found) == len(mine)
             assert index.waiting_count(one) == len([order for order in mine if order.status == WAITING])
-            assert {*index.open_orders.get(one, {})} == {order.order_id for order in mine}
-        # An account with nothing has no entry: two histories that come to the same are equal.
-        assert all(index.open_orders.values()) and all(index.waiting_counts.values())
+            assert {order.order_id for order in found} == {order.order_id for order in mine}
+        # An account with nothing is not told: two histories that come to the same are equal.
+        assert index.accounts() == sorted({order.account_id for order in naive})
+
+
+@given(steps=st.lists(st.tuples(st.booleans(), st.integers(0, 5), st.booleans()), max_size=60))
+def test_orders_are_found_by_number_until_they_are_forgotten(steps: list[tuple[bool, int, bool]]) -> None:
+    index, naive = OrderIndex(Receipts()), dict[int, Order]()
+    for comes, which, special in steps:
+        numbers = [which, which + SECOND_LEG]
+        for number in numbers:
+            if comes and number not in naive:
+                order: Order = index.pool.take_special(number, 1, 1, BUY) if special else _order(index, number, 1, OPEN)
+                naive[number] = order
+                index.add(order, 0)
+            elif not comes and number in naive:
+                index.forget(naive.pop(number))
+        assert len(index) == len(naive)
+        assert sorted(order.order_id for order in index.remembered()) == sorted(naive)
+        for number in range(7):
+            for one in (number, number + SECOND_LEG):
+                assert index.find(one) is naive.get(one)
+
+
+def test_an_order_is_called_what_its_receipt_says() -> None:
+    receipts = Receipts()
+    index = OrderIndex(receipts)
+    order, other = _order(index, 1, 7, OPEN), _order(index, 2, 7, OPEN)
+    index.add(order, remember(receipts, Receipt(7, b"client-id", 1, b"content", 1, 0, 1, 0)))
+    index.add(other, 0)
+    index.name(other, remember(receipts, Receipt(7, b"named-later", 1, b"content", 2, 0, 2, 0)))
+    assert index.client_order_id(order) == b"client-id" and index.client_order_id(other) == b"named-later"
 
 
 def test_trades_and_places_are_numbered_from_one_without_gaps() -> None:
-    index = OrderIndex()
+    index = OrderIndex(Receipts())
     assert [index.next_trade_id() for _ in range(3)] == [1, 2, 3]
     assert [index.next_priority() for _ in range(3)] == [1, 2, 3]
     assert (index.last_trade_id, index.last_priority) == (3, 3)

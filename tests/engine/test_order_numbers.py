@@ -6,8 +6,14 @@ import pytest
 
 from engine import rejects
 from engine.amounts import ABSENT, UNREPRESENTABLE, Decimal
-from engine.commands import PlaceOrder, PlaceSpecialOrder
-from engine.order_entry import read_order, read_pair, well_formed
+from engine.commands import PlaceOco, PlaceOrder, PlaceSpecialOrder
+from engine.dedup import Receipts
+from engine.ledger import Ledger
+from engine.market import Market
+from engine.order_entry import read_amounts, read_order, read_pair, well_formed
+from engine.order_index import OrderIndex
+from engine.orders import Order, SpecialOrder
+from engine.timers import Timers
 from engine.types import (
     AMOUNT_MAX,
     GTC,
@@ -24,12 +30,32 @@ from engine.types import (
     TRAIL_BY_PRICE,
     WAITING,
 )
-from tests.engine.test_order_entry import BASE, LAST, NOW_NS, PAIR, PLAIN, SPEC, TEN, with_options
+from engine.volume import Volumes
+from tests.engine.test_order_entry import BASE, LAST, NOW_NS, PAIR, PLAIN, SPEC, TEN, as_read, with_options
 
 
 def _reason(command: PlaceOrder | PlaceSpecialOrder) -> int:
-    assert well_formed(command)
-    return read_order(command, SPEC, 41, NOW_NS, LAST)[1]
+    return _read(command)[1]
+
+
+def _read(command: PlaceOrder | PlaceSpecialOrder) -> tuple[Order, int]:
+    asked, market = as_read(command), _market()
+    assert well_formed(asked)
+    order = read_order(asked, market, 41)
+    return order, read_amounts(order, asked, market)
+
+
+def _read_pair(command: PlaceOco) -> tuple[SpecialOrder, SpecialOrder, int]:
+    market = _market()
+    legs = [market.index.pool.take_special(number, 7, 1, command.side) for number in (41, 41 + SECOND_LEG)]
+    return legs[0], legs[1], read_pair(legs[0], legs[1], command, market)
+
+
+def _market() -> Market:
+    market = Market(SPEC, Ledger(), OrderIndex(Receipts()), Volumes(), Timers())
+    market.begin(NOW_NS)
+    market.session.last_price_ticks = LAST
+    return market
 
 
 NOT_A_PRICE = [
@@ -47,9 +73,7 @@ NOT_A_PRICE = [
 @pytest.mark.parametrize(("number", "expected"), [*NOT_A_PRICE, (Decimal(1_001, 2), rejects.ACCEPTED)])
 def test_a_limit_price_is_on_a_tick(number: Decimal, expected: int) -> None:
     assert _reason(with_options(BASE, price=number)) == expected
-    assert (
-        read_pair(PAIR._replace(price_mantissa=number[0], price_scale=number[1]), SPEC, (1, 2), NOW_NS)[2] == expected
-    )
+    assert _read_pair(PAIR._replace(price_mantissa=number[0], price_scale=number[1]))[2] == expected
 
 
 @pytest.mark.parametrize(
@@ -59,13 +83,13 @@ def test_a_stop_price_and_a_distance_are_on_ticks(number: Decimal, expected: int
     assert _reason(with_options(BASE, trigger=STOP, stop=number)) == expected
     assert _reason(with_options(BASE, trigger=TRAIL_BY_PRICE, trail=number)) == expected
     pair = PAIR._replace(stop_mantissa=number[0], stop_scale=number[1])
-    assert read_pair(pair, SPEC, (1, 2), NOW_NS)[2] == expected
+    assert _read_pair(pair)[2] == expected
 
 
 @pytest.mark.parametrize(("number", "expected"), [one for one in NOT_A_PRICE if one[0] != ABSENT])
 def test_the_limit_of_a_pairs_stop_is_on_a_tick(number: Decimal, expected: int) -> None:
     pair = PAIR._replace(stop_limit_mantissa=number[0], stop_limit_scale=number[1])
-    assert read_pair(pair, SPEC, (1, 2), NOW_NS)[2] == expected
+    assert _read_pair(pair)[2] == expected
 
 
 @pytest.mark.parametrize(
@@ -82,7 +106,7 @@ def test_the_limit_of_a_pairs_stop_is_on_a_tick(number: Decimal, expected: int) 
     ],
 )
 def test_a_distance_in_per_cent_is_between_nothing_and_all(number: Decimal, ppm: int | None) -> None:
-    order, reason = read_order(with_options(BASE, trigger=TRAIL_BY_PPM, trail=number), SPEC, 41, NOW_NS, LAST)
+    order, reason = _read(with_options(BASE, trigger=TRAIL_BY_PPM, trail=number))
     if ppm is None:
         assert reason == rejects.PRICE
     else:
@@ -167,9 +191,7 @@ def test_an_iceberg_hides_something_in_at_most_a_hundred_parts(display: Decimal,
     ],
 )
 def test_a_gtd_order_expires_within_a_year(expires_at_ns: int, expected: int) -> None:
-    order, reason = read_order(
-        with_options(BASE, time_in_force=GTD, expires_at_ns=expires_at_ns), SPEC, 41, NOW_NS, LAST
-    )
+    order, reason = _read(with_options(BASE, time_in_force=GTD, expires_at_ns=expires_at_ns))
     assert reason == expected
     assert order.expires_at_ns == (0 if expected else expires_at_ns)
 
@@ -177,11 +199,11 @@ def test_a_gtd_order_expires_within_a_year(expires_at_ns: int, expected: int) ->
 def test_the_legs_of_a_pair_know_each_other() -> None:
     for stop_limit, kind, time_in_force, price in ((ABSENT, MARKET, IOC, 0), (Decimal(9, 0), LIMIT, GTC, 900)):
         pair = PAIR._replace(stop_limit_mantissa=stop_limit[0], stop_limit_scale=stop_limit[1])
-        limit_leg, stop_leg, reason = read_pair(pair, SPEC, (41, 41 + SECOND_LEG), NOW_NS)
+        limit_leg, stop_leg, reason = _read_pair(pair)
         assert reason == rejects.ACCEPTED
         assert (limit_leg.order_id, limit_leg.linked_order_id) == (41, 41 + SECOND_LEG)
         assert (stop_leg.order_id, stop_leg.linked_order_id) == (41 + SECOND_LEG, 41)
-        assert (limit_leg.client_order_id, stop_leg.client_order_id) == (b"limit", b"stop")
+        assert limit_leg.accepted_at_ns == stop_leg.accepted_at_ns == NOW_NS
         assert (limit_leg.order_type, limit_leg.price_ticks, limit_leg.status) == (LIMIT, 1_100, 0)
         assert (stop_leg.status, stop_leg.trigger, stop_leg.stop_ticks) == (WAITING, STOP, 950)
         assert (stop_leg.order_type, stop_leg.time_in_force, stop_leg.price_ticks) == (kind, time_in_force, price)

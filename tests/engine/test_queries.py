@@ -26,7 +26,8 @@ def machine() -> Machine:
     for choice in seeded_choices(Random(11), 500):
         now_ns, command = workload.next_command(choice)
         machine.apply(now_ns, encode_command(command))
-    assert sum(len(orders) for orders in machine.trading.index.open_orders.values()) > 12
+    index = machine.trading.index
+    assert sum(index.open_count(account_id) for account_id in index.accounts()) > 12
     return machine
 
 
@@ -54,12 +55,13 @@ def test_the_open_orders_of_all_markets_are_those_of_each(machine: Machine) -> N
 
 
 def test_an_order_is_shown_to_its_owner_only(machine: Machine) -> None:
-    asked = 0
-    for number, order in machine.trading.orders.items():
+    asked, index = 0, machine.trading.index
+    for order in index.remembered():
+        number = order.order_id
         for account_id in (0, *ACCOUNTS, 99):
             found = queries.order(machine, account_id, number, "")
             assert (found is not None) == (account_id == order.account_id)
-        by_name = queries.order(machine, order.account_id, 0, order.client_order_id.decode())
+        by_name = queries.order(machine, order.account_id, 0, index.client_order_id(order).decode())
         assert by_name is not None and by_name["order_id"] == number
         asked += 1
     assert asked > 20
@@ -108,8 +110,9 @@ def life() -> Machine:
 
 def test_a_market_is_shown_as_it_stands(life: Machine) -> None:
     assert queries.market(life, 0) is None and queries.market(life, 4) is None
-    shown, session = queries.market(life, 1), life.trading.markets[1].session
-    assert shown is not None
+    shown, market = queries.market(life, 1), life.trading.market(1)
+    assert shown is not None and market is not None
+    session = market.session
     assert (shown["state"], shown["waiting_stops"], shown["auction_phase"]) == (AUCTION, 3, session.phase)
     assert shown["indicative"] == list(session.indicative) != [0, 0, 0]
     assert shown["rules"]["stops_max"] == 7 and shown["tiers"][1] == [5_000, -500, 1_000]

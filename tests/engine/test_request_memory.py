@@ -21,7 +21,7 @@ from engine.types import (
     STOP,
     WAITING,
 )
-from tests.engine.exchange import ANA, BO, EUR, Exchange, kinds, reason
+from tests.engine.exchange import ANA, BO, EUR, Exchange, kinds, reason, receipt_of
 from tests.engine.test_requests import HOUR_NS, ID, KINDS, busy_exchange, every_kind
 
 
@@ -43,6 +43,7 @@ def test_either_id_of_a_pair_finds_its_leg_and_is_taken() -> None:
     assert isinstance(limit_leg, OrderReported) and limit_leg.order_id == sequence
     assert isinstance(stop_leg, OrderReported) and stop_leg.order_id == sequence + SECOND_LEG
     assert stop_leg.status == WAITING
+    assert (limit_leg.client_order_id, stop_leg.client_order_id) == (b"l", b"p")
     for name in ("l", "p"):
         answer = exchange.run(exchange.order(ANA, BUY, 1, 900, name))
         assert answer == [CommandRejected(rejects.ID_CONFLICT, sequence)]
@@ -91,7 +92,7 @@ def test_references_of_money_are_remembered_for_ever(kind: str) -> None:
     exchange.run(command)
     sequence = exchange.machine.sequence
     _pass(exchange, 400 * NS_PER_DAY)
-    assert exchange.machine.receipts.find(ANA, ID) is None
+    assert receipt_of(exchange.machine, ANA, ID) is None
     answer = exchange.run(command)
     assert answer[0] == RequestRepeated(sequence, rejects.ACCEPTED) and kinds(answer[1:]) == told
     assert exchange.run(command._replace(**change)) == [CommandRejected(rejects.ID_CONFLICT, sequence)]
@@ -130,7 +131,7 @@ def test_the_id_of_an_order_that_rests_or_waits_stays_until_it_is_closed(waits: 
     exchange.cancel(ANA, "s")
     assert exchange.find(ANA, "s").order_id == sequence
     _pass(exchange, 25 * HOUR_NS)
-    assert sequence not in exchange.machine.trading.orders
+    assert exchange.machine.trading.index.find(sequence) is None
     assert reason(exchange.cancel(ANA, "s")) == rejects.UNKNOWN_ORDER
     assert reason(exchange.run(command)) == rejects.ACCEPTED, "a new order"
 
@@ -141,7 +142,8 @@ def test_the_leg_that_lives_on_stays_and_the_one_that_ended_is_forgotten() -> No
     sequence = exchange.machine.sequence
     exchange.buy(BO, 1, 1_100)
     _pass(exchange, 25 * HOUR_NS)
-    assert {*exchange.machine.trading.orders} & {sequence, sequence + SECOND_LEG} == {sequence}
+    remembered = {order.order_id for order in exchange.machine.trading.index.remembered()}
+    assert remembered & {sequence, sequence + SECOND_LEG} == {sequence}
     assert reason(exchange.run(exchange.order(ANA, BUY, 1, 900, "p"))) == rejects.ACCEPTED
     exchange.buy(BO, 1, 1_100)
     assert exchange.find(ANA, "l").status == FILLED

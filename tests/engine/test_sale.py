@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from engine import rejects
 from engine.amounts import ABSENT, SCALE_UNREPRESENTABLE, Decimal, parse_decimal
 from engine.commands import CreateSale, DecideSale, SubscribeSale
-from engine.events import Emit, Event, RequestRepeated, SaleChanged, SaleSettled, SaleSubscribed
+from engine.event_writer import EventWriter
+from engine.events import Event, RequestRepeated, SaleChanged, SaleSettled, SaleSubscribed
 from engine.ledger import Ledger
 from engine.registry import Registry
 from engine.sale import Sales
@@ -40,6 +41,7 @@ from engine.types import (
     AssetSpec,
     MarketSpec,
 )
+from tests.engine.exchange import emitted
 
 NOW_NS = 1_750_000_000 * NS_PER_S
 ISSUER, ANA, BO, CY, DEE = 1, 2, 3, 4, 5
@@ -146,14 +148,14 @@ class Desk:
     def pass_time(self, now_ns: int) -> list[Event]:
         """Let an entry with this time begin, without a command in it."""
         self.now_ns = now_ns
-        events: list[Event] = []
+        emit = EventWriter()
         while (timer := self.timers.pop_due(now_ns)) is not None:
             _, kind, sale_id = timer
             assert kind in (SALE_OPENS, SALE_CLOSES)
             handler = self.sales.on_opens if kind == SALE_OPENS else self.sales.on_closes
-            handler(sale_id, now_ns, events.append)
+            handler(sale_id, now_ns, emit)
         self._assert_sound()
-        return events
+        return emitted(emit)
 
     def balance(self, account_id: int, asset_id: int) -> tuple[int, int]:
         return self.ledger.available_units(account_id, asset_id), self.ledger.held_units(account_id, asset_id)
@@ -166,19 +168,20 @@ class Desk:
     def _new_sales(self, timers: Timers) -> Sales:
         return Sales(self.registry, self.ledger, timers, self._open_market, self.delisted.__contains__)
 
-    def _open_market(self, market_id: int, price_units: int, emit: Emit) -> None:
+    def _open_market(self, market_id: int, price_units: int, emit: EventWriter) -> None:
         self.opened.append((market_id, price_units))
 
     def _execute(self, command: CreateSale | DecideSale | SubscribeSale) -> tuple[int, list[Event]]:
         self.sequence += 1
-        events: list[Event] = []
+        emit = EventWriter()
         before = self._state() if self.checks else None
         if isinstance(command, CreateSale):
-            reason = self.sales.create(command, self.sequence, self.now_ns, events.append)
+            reason = self.sales.create(command, self.sequence, self.now_ns, emit)
         elif isinstance(command, DecideSale):
-            reason = self.sales.decide(command, self.sequence, self.now_ns, events.append)
+            reason = self.sales.decide(command, self.sequence, self.now_ns, emit)
         else:
-            reason = self.sales.subscribe(command, self.sequence, self.now_ns, events.append)
+            reason = self.sales.subscribe(command, self.sequence, self.now_ns, emit)
+        events = emitted(emit)
         if reason:
             assert not events
             assert reason in (rejects.NAME_TAKEN, rejects.WRONG_STATE) or self.sales.conflicts_with == 0
@@ -889,25 +892,25 @@ def test_a_timer_that_is_too_early_or_too_late_does_nothing(desk: Desk, before: 
     desk.create(opens_at_ns=NOW_NS + 10, closes_at_ns=NOW_NS + 20)
     for decision in before:
         desk.decide(decision)
-    events: list[Event] = []
-    desk.sales.on_opens(1, NOW_NS + 9, events.append)
-    desk.sales.on_closes(1, NOW_NS + 19, events.append)
-    assert events == []
+    emit = EventWriter()
+    desk.sales.on_opens(1, NOW_NS + 9, emit)
+    desk.sales.on_closes(1, NOW_NS + 19, emit)
+    assert not emit.length
     desk.decide(CANCEL_SALE)
-    desk.sales.on_opens(1, NOW_NS + 99, events.append)
-    desk.sales.on_closes(1, NOW_NS + 99, events.append)
-    assert events == []
+    desk.sales.on_opens(1, NOW_NS + 99, emit)
+    desk.sales.on_closes(1, NOW_NS + 99, emit)
+    assert not emit.length
 
 
 def test_a_sale_without_times_waits_for_its_operator(desk: Desk) -> None:
     desk.create()
     assert desk.timers.next_due_ns() is None
-    events: list[Event] = []
+    emit = EventWriter()
     for _ in range(2):
-        desk.sales.on_opens(1, NOW_NS, events.append)
+        desk.sales.on_opens(1, NOW_NS, emit)
         if status_of(desk) == SALE_OPEN:
-            desk.sales.on_closes(1, NOW_NS, events.append)
-        assert events == []
+            desk.sales.on_closes(1, NOW_NS, emit)
+        assert not emit.length
         desk.decide(OPEN_SALE)
 
 

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import isdatadescriptor
 from typing import Any
 
 import pytest
 
 from engine import commands
-from engine.book import Order
-from engine.dedup import Receipt
+from engine.dedup import Receipt, Receipts
+from engine.event_writer import EventWriter
 from engine.machine import Machine
+from engine.orders import Order, SpecialOrder
 from engine.registry import Standing
 from engine.sale_state import Subscription
 from engine.session import Indicative, Session
 from engine.snapshot import SnapshotError, restore, snapshot_bytes, state_hash
-from engine.types import (
-    APPROVE,
-    POST,
-    AccountLimits,
-    MarketRules,
-)
+from engine.types import APPROVE, OPEN, POST, WAITING, AccountLimits, MarketRules
 from tests.engine.exchange import ANA, BO, CY, EUR, GLD, GLD_EUR, OPS, Exchange
+from tests.engine.test_dedup import remember
 from tests.engine.test_replay import EUR_GLD, life_with_all_kinds
 
 
@@ -30,23 +28,29 @@ def life() -> Exchange:
     return life_with_all_kinds()
 
 
-# What a restored machine does not need: links of the book, and what every command sets anew.
+# What a restored machine does not need: links to places, what every command sets anew, and what follows from the rules
+# or from references of withdrawals and transfers.
+_LINKS = {"level", "older", "newer", "slot", "before", "after", "receipt", "balance"}
 _NOT_STATE: dict[type, set[str]] = {
-    Order: {"level", "older", "newer"},
-    Session: {"reference_ticks"},
-    Standing: set[str](),
-    Receipt: set[str](),
+    Order: _LINKS,
+    SpecialOrder: _LINKS,
+    Session: {"reference_ticks", "band_ppm", "interrupts", "no_cancel_ms", "open_orders_max", "stops_max"},
+    Standing: {"names_references"},
     Subscription: set[str](),
 }
 
 
 def _order(name: bytes) -> Callable[[Machine], object]:
-    return lambda machine: next(one for one in machine.trading.orders.values() if one.client_order_id == name)
+    def find(machine: Machine) -> object:
+        index = machine.trading.index
+        return next(order for order in index.remembered() if index.client_order_id(order) == name)
+
+    return find
 
 
-SUBJECTS: dict[str, Callable[[Machine], object]] = {
-    "session": lambda machine: machine.trading.markets[GLD_EUR].session,
-    "session of a halted market": lambda machine: machine.trading.markets[EUR_GLD].session,
+SUBJECTS: dict[str, Callable[[Any], object]] = {
+    "session": lambda machine: machine.trading.market(GLD_EUR).session,
+    "session of a halted market": lambda machine: machine.trading.market(EUR_GLD).session,
     "standing of a frozen account": lambda machine: machine.registry.standings[CY],
     "standing of a limited account": lambda machine: machine.registry.standings[ANA],
     "stop": _order(b"s2"),
@@ -55,8 +59,7 @@ SUBJECTS: dict[str, Callable[[Machine], object]] = {
     "second leg": _order(b"p2"),
     "iceberg": _order(b"i2"),
     "gtd": _order(b"gtd2"),
-    "fence": lambda machine: machine.receipts.in_queue_order()[-1],
-    "receipt": lambda machine: machine.receipts.in_queue_order()[0],
+    "plain order": _order(b"crossing"),
     "subscription": lambda machine: machine.sales.sales[3].subscriptions[-1],
 }
 
@@ -77,12 +80,17 @@ def _other_value(value: Any) -> Any:
     return value + 1
 
 
+def fields_of(kind: type) -> set[str]:
+    """What can be read and assigned of an object of this class, in either form: its fields and its properties."""
+    return {name for name in dir(kind) if not name.startswith("_") and isdatadescriptor(getattr(kind, name))}
+
+
 @pytest.mark.parametrize("name", SUBJECTS)
 def test_the_state_hash_covers_every_field(life: Exchange, name: str) -> None:
     data, expected = snapshot_bytes(life.machine), state_hash(life.machine)
-    subject = SUBJECTS[name](restore(data))
-    fields = [field for field in type(subject).__slots__ if field not in _NOT_STATE[type(subject)]]  # type: ignore[attr-defined]
-    assert len(fields) > 3
+    kind = type(SUBJECTS[name](restore(data)))
+    fields = sorted(fields_of(kind) - _NOT_STATE[kind])
+    assert len(fields) > 3 and fields_of(kind) > _NOT_STATE[kind]
     covered = 0
     for field in fields:
         machine = restore(data)
@@ -95,6 +103,43 @@ def test_the_state_hash_covers_every_field(life: Exchange, name: str) -> None:
         assert state_hash(machine) != expected, field
         covered += 1
     assert covered > 3
+
+
+def test_the_fields_of_each_class_are_those_that_it_has() -> None:
+    """Each class has the fields of those that it derives from, and properties that can be set."""
+    assert fields_of(SpecialOrder) > fields_of(Order) > {*_LINKS, "account_id", "priority", "is_special", "held_units"}
+    assert fields_of(SpecialOrder) - fields_of(Order) > {"trigger", "budget_units", "linked_order_id"}
+    assert {"window", "rules", "state"} <= fields_of(Session) and {"window", "limits"} <= fields_of(Standing)
+    assert {"subscription_id", "account_id"} <= fields_of(Subscription)
+
+
+def change_receipt(machine: Machine, position: int, **changes: Any) -> None:
+    """Let the machine have receipts of which one says something else."""
+    copies = machine.receipts.in_queue_order()
+    copies[position] = copies[position]._replace(**changes)
+    machine.receipts = Receipts()
+    for copy in copies:
+        remember(machine.receipts, copy)
+
+
+@pytest.mark.parametrize("position", [0, -1])
+def test_the_state_hash_covers_every_field_of_the_oldest_and_of_the_newest_receipt(
+    life: Exchange, position: int
+) -> None:
+    data, expected = snapshot_bytes(life.machine), state_hash(life.machine)
+    receipt = life.machine.receipts.in_queue_order()[position]
+    machine = restore(data)
+    change_receipt(machine, position)
+    assert state_hash(machine) == expected
+    for field in Receipt._fields:
+        machine = restore(data)
+        change_receipt(machine, position, **{field: _other_value(getattr(receipt, field))})
+        assert state_hash(machine) != expected, field
+
+
+def _forget_a_closed_order(machine: Machine) -> None:
+    index = machine.trading.index
+    index.forget(next(order for order in index.remembered() if order.status not in (OPEN, WAITING)))
 
 
 @pytest.mark.parametrize(
@@ -110,12 +155,12 @@ def test_the_state_hash_covers_every_field(life: Exchange, name: str) -> None:
         lambda machine: machine.sales.sales.pop(2),
         lambda machine: machine.sales.sales[3].__setattr__("status", 2),
         lambda machine: machine.withdrawals.decide(
-            commands.DecideWithdrawal(OPS, 0, machine.withdrawals.number_of(ANA, b"w3"), APPROVE), 9, 9, [].append
+            commands.DecideWithdrawal(OPS, 0, machine.withdrawals.number_of(ANA, b"w3"), APPROVE), 9, 9, EventWriter()
         ),
         lambda machine: machine.transfers.decide(
-            commands.DecideTransfer(BO, 0, machine.transfers.number_of(ANA, b"tr4"), POST, b"x"), 9, 9, [].append
+            commands.DecideTransfer(BO, 0, machine.transfers.number_of(ANA, b"tr4"), POST, b"x"), 9, 9, EventWriter()
         ),
-        lambda machine: machine.trading.orders.popitem(),
+        _forget_a_closed_order,
     ],
 )
 def test_the_state_hash_covers_the_rest(life: Exchange, change: Callable[[Machine], object]) -> None:

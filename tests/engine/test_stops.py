@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine import rejects
-from engine.book import Order
 from engine.events import OrderTriggered
+from engine.orders import Order, SpecialOrder, begin
 from engine.stops import StopBook, trailing_stop_ticks, would_trigger
 from engine.types import (
     AMOUNT_MAX,
@@ -36,8 +36,9 @@ from tests.engine.exchange import (
 SIDES = pytest.mark.parametrize("side", [BUY, SELL])
 
 
-def _stop(side: int, stop_ticks: int, priority: int, trigger: int = STOP) -> Order:
-    order = Order(priority, ANA, 1, side, b"s")
+def _stop(side: int, stop_ticks: int, priority: int, trigger: int = STOP) -> SpecialOrder:
+    order = SpecialOrder()
+    begin(order, priority, ANA, 1, side)
     order.stop_ticks, order.priority, order.trigger = stop_ticks, priority, trigger
     return order
 

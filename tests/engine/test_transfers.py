@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from engine import rejects
 from engine.amounts import ABSENT, UNREPRESENTABLE, Decimal, parse_decimal
 from engine.commands import CreateTransfer, DecideTransfer
+from engine.event_writer import EventWriter
 from engine.events import Event, RequestRepeated, TransferChanged
 from engine.ledger import Ledger
 from engine.registry import Registry
@@ -33,6 +34,7 @@ from engine.types import (
     AccountSpec,
     AssetSpec,
 )
+from tests.engine.exchange import emitted
 
 ANA, BO, CY, OPS = 1, 2, 3, 4
 EUR, GLD = 1, 2
@@ -78,12 +80,12 @@ class Desk:
     def pass_time(self, until_ns: int) -> list[Event]:
         """What the machine does at the start of an entry of this time."""
         self.now_ns = until_ns
-        events: list[Event] = []
+        emit = EventWriter()
         while (timer := self.timers.pop_due(until_ns)) is not None:
             _, kind, subject_id = timer
             assert kind == TRANSFER_EXPIRES
-            self.transfers.on_expires(subject_id, until_ns, events.append)
-        return events
+            self.transfers.on_expires(subject_id, until_ns, emit)
+        return emitted(emit)
 
     def euros(self, account_id: int) -> tuple[int, int]:
         """Available and held, in units."""
@@ -98,12 +100,12 @@ class Desk:
     def _run(self, handler: Callable[..., int], command: object) -> Answer:
         self.sequence += 1
         before = self.state()
-        events: list[Event] = []
-        reason = handler(command, self.sequence, self.now_ns, events.append)
+        emit = EventWriter()
+        reason = handler(command, self.sequence, self.now_ns, emit)
         if reason:
-            assert not events and self.state() == before, "a refusal has changed something"
+            assert not emit.length and self.state() == before, "a refusal has changed something"
             return reason
-        return events
+        return emitted(emit)
 
 
 def transfer(amount: str = "20", **changes: Any) -> CreateTransfer:
@@ -321,15 +323,15 @@ def test_a_stale_timer_does_nothing(decision: int) -> None:
 
 
 def test_a_timer_that_comes_too_early_or_twice_or_for_nothing_does_nothing() -> None:
-    desk, events = pending_desk(timeout_s=60), list[Event]()
+    desk, emit = pending_desk(timeout_s=60), EventWriter()
     ends_ns = NOW_NS + 60 * NS_PER_S
-    desk.transfers.on_expires(FIRST, ends_ns - 1, events.append)
-    desk.transfers.on_expires(FIRST + 1, ends_ns, events.append)
-    pending_desk(timeout_s=0).transfers.on_expires(FIRST, ends_ns, events.append)
-    assert events == []
-    desk.transfers.on_expires(FIRST, ends_ns, events.append)
-    desk.transfers.on_expires(FIRST, ends_ns, events.append)
-    assert events == [changed(EXPIRED, ends_ns)]
+    desk.transfers.on_expires(FIRST, ends_ns - 1, emit)
+    desk.transfers.on_expires(FIRST + 1, ends_ns, emit)
+    pending_desk(timeout_s=0).transfers.on_expires(FIRST, ends_ns, emit)
+    assert not emit.length
+    desk.transfers.on_expires(FIRST, ends_ns, emit)
+    desk.transfers.on_expires(FIRST, ends_ns, emit)
+    assert emitted(emit) == [changed(EXPIRED, ends_ns)]
 
 
 def test_the_longest_timeout_is_a_leap_year() -> None:

@@ -63,13 +63,13 @@ def test_todays_trades_count_from_tomorrow_on() -> None:
 
 def test_accounts_and_assets_do_not_mix() -> None:
     volumes = Volumes()
-    for number, (account_id, asset_id) in enumerate(((ANA, EUR), (ANA, USD), (BO, EUR), (0, 65_535), (1 << 40, 1)), 1):
+    for number, (account_id, asset_id) in enumerate(((ANA, EUR), (ANA, USD), (BO, EUR), (0, 65_535), (9_999, 1)), 1):
         volumes.add(account_id, asset_id, NOW_NS, number)
     tomorrow_ns = day_ns(TODAY + 1)
     found = [volumes.last_30_days(*key, tomorrow_ns) for key in ((ANA, EUR), (ANA, USD), (BO, EUR), (BO, USD))]
     assert found == [1, 2, 3, 0]
     assert volumes.last_30_days(0, 65_535, tomorrow_ns) == 4
-    assert volumes.last_30_days(1 << 40, 1, tomorrow_ns) == 5
+    assert volumes.last_30_days(9_999, 1, tomorrow_ns) == 5
 
 
 def test_a_day_is_full_at_the_greatest_amount() -> None:
@@ -81,6 +81,12 @@ def test_a_day_is_full_at_the_greatest_amount() -> None:
     volumes.add(ANA, EUR, day_ns(TODAY), AMOUNT_MAX)
     volumes.add(ANA, EUR, day_ns(TODAY), AMOUNT_MAX)
     assert volumes.last_30_days(ANA, EUR, day_ns(TODAY + 1)) == 2 * AMOUNT_MAX
+    volumes.add(ANA, EUR, day_ns(TODAY + 1), 1)
+    volumes.add(ANA, EUR, day_ns(TODAY + 2), AMOUNT_MAX)
+    for day in (TODAY + 2, TODAY + 3):
+        assert volumes.last_30_days(ANA, EUR, day_ns(day)) == 2 * AMOUNT_MAX, "no tier asks for more"
+    day = TODAY + VOLUME_DAYS + 1
+    assert volumes.last_30_days(ANA, EUR, day_ns(day)) == AMOUNT_MAX + 1
 
 
 def test_rows_are_what_still_counts_in_order_of_account_asset_and_day() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from engine import rejects
 from engine.amounts import ABSENT, UNREPRESENTABLE, Decimal, parse_decimal
 from engine.commands import CancelWithdrawal, DecideWithdrawal, RequestWithdrawal
+from engine.event_writer import EventWriter
 from engine.events import Event, RequestRepeated, WithdrawalChanged
 from engine.ledger import Ledger
 from engine.registry import Registry
@@ -33,6 +34,7 @@ from engine.types import (
     AssetSpec,
 )
 from engine.withdrawals import WITHDRAWAL_ROW, Withdrawals
+from tests.engine.exchange import emitted
 
 ANA, BO, OPS = 1, 2, 3
 EUR, GLD = 1, 2
@@ -89,12 +91,12 @@ class Desk:
     def _run(self, handler: Callable[..., int], command: object) -> Answer:
         self.sequence += 1
         before = self.state()
-        events: list[Event] = []
-        reason = handler(command, self.sequence, NOW_NS, events.append)
+        emit = EventWriter()
+        reason = handler(command, self.sequence, NOW_NS, emit)
         if reason:
-            assert not events and self.state() == before, "a refusal has changed something"
+            assert not emit.length and self.state() == before, "a refusal has changed something"
             return reason
-        return events
+        return emitted(emit)
 
 
 def request(amount: str = "20", **changes: Any) -> RequestWithdrawal:
