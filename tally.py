@@ -31,6 +31,7 @@ examples:
   tally import bitstamp orders.csv.xz    replay a recorded day of orders into the running exchange
   tally load --seconds 10                how many orders a second are committed over HTTP
   tally accept                           play the acceptance scenarios on the running exchange
+  tally judge normal-seed23.bin.xz       execute a workload of a public benchmark and hash what was reported
   tally replay tally-data                execute the whole log again and compare every replica with it
 
 `tally COMMAND --help` says more about each command.
@@ -43,6 +44,17 @@ examples:
   TALLY_KEY=id:secret tally accept --url http://HOST:8080 on another exchange, as its operator
 
 Each scenario makes accounts, assets and markets of its own and leaves everything else alone.
+"""
+
+_JUDGE_EXAMPLES: Final = """\
+examples:
+  tally judge flash1-normal-seed23.bin.xz
+  tally judge flash1-normal-seed23.bin.xz --expect e9b2e3926854410b01a035aeb25dd05f1e597c233be8263de9eb49b6713d367e
+  tally judge orders.bin --limit 1000 --reports reports.txt      the first messages, and what was reported
+  TALLY_PURE=1 tally judge orders.bin                            the interpreted engine
+
+The file is a workload of flash1-dev/matching-engine-benchmark. The engine executes it in this process; no exchange is
+needed. Exit code 1 if the hash is not the expected one, or if the engine does what the benchmark's rules do not know.
 """
 
 
@@ -144,6 +156,19 @@ def build_parser() -> argparse.ArgumentParser:
     accept.add_argument("--list", action="store_true", help="list the scenarios and stop")
     _add_client_options(accept)
     accept.set_defaults(run=_accept)
+
+    judge = commands.add_parser(
+        "judge",
+        help="execute a workload of a public matching benchmark",
+        epilog=_JUDGE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    judge.add_argument("file", type=Path, help="a workload, .bin or .bin.xz")
+    judge.add_argument("--limit", type=_positive, metavar="N", help="only the first so many messages")
+    judge.add_argument("--expect", metavar="SHA256", help="what the reports must hash to")
+    judge.add_argument("--reports", type=Path, metavar="FILE", help="write the canonical report stream there")
+    judge.add_argument("--json", action="store_true", help="print the result as JSON")
+    judge.set_defaults(run=_judge)
 
     replay = commands.add_parser("replay", help="execute the whole log again and verify it")
     replay.add_argument(
@@ -288,6 +313,18 @@ def _accept(arguments: argparse.Namespace) -> int:
     from sim.accept import main as accept
 
     return accept(arguments.files, url=arguments.url, data_dir=arguments.data, list_only=arguments.list)
+
+
+def _judge(arguments: argparse.Namespace) -> int:
+    from sim.judge import main as judge
+
+    return judge(
+        arguments.file,
+        limit=arguments.limit,
+        expect=arguments.expect,
+        reports=arguments.reports,
+        as_json=arguments.json,
+    )
 
 
 def _replay(arguments: argparse.Namespace) -> int:

@@ -1,6 +1,6 @@
 """``tally bench``: what parts of the exchange cost, measured on this machine.
 
-engine    commands per second of the state machine alone, one core
+engine    commands per second of the state machine alone, one core; four workloads, compiled and interpreted
 http      committed orders per second through HTTP, gateway and three replicas, fsync on
 failover  time from SIGKILL of the leader to the next acknowledged order
 restart   time of a replica to execute again what was committed after its snapshot
@@ -22,7 +22,8 @@ from typing import Any, Final
 
 from tqdm import tqdm
 
-from sim.bench_engine import print_bench_engine
+from sim.bench_engine import BOTH, FORMS, Options, bench_engine
+from sim.bench_engine_workloads import NAMES
 from sim.bench_restart import measure_restart
 from sim.client import Client, order_item
 from sim.load import main as load
@@ -31,7 +32,10 @@ from sim.local_exchange import LocalExchange
 _EXAMPLES: Final = """\
 examples:
   tally bench                         all of them, some minutes
-  tally bench engine --commands 500000
+  tally bench engine                  four workloads in both forms of the engine
+  tally bench engine --workload single --form compiled --commands 500000
+  tally bench engine --workload flash1 --file flash1-normal-seed23.bin.xz
+  tally bench engine --json --plot engine.png
   tally bench failover --kills 10
   tally bench restart --commands 1000000 --json
 """
@@ -46,15 +50,25 @@ def main(argv: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("what", nargs="?", choices=("all", "engine", "http", "failover", "restart"), default="all")
-    parser.add_argument("--commands", type=int, help="engine: 200000, restart: 1000000")
-    parser.add_argument("--seed", type=int, default=1, help="of the engine's workload (%(default)s)")
-    parser.add_argument("--runs", type=int, default=5, help="of the engine (%(default)s)")
-    parser.add_argument("--connections", type=int, default=64, help="http (%(default)s)")
-    parser.add_argument("--seconds", type=int, default=10, help="http (%(default)s)")
-    parser.add_argument("--kills", type=int, default=10, help="failover (%(default)s)")
+    parser.add_argument("--workload", choices=NAMES, help="engine: one of them instead of all")
+    parser.add_argument("--form", choices=FORMS, default=BOTH, help="engine: which form of it (%(default)s)")
+    parser.add_argument(
+        "--commands",
+        type=_positive,
+        metavar="N",
+        help="engine: of each workload, in deep the orders that rest (1000000, interpreted 200000; flash1: all, "
+        "interpreted 400000); restart: 1000000",
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of the engine's workloads (%(default)s)")
+    parser.add_argument("--runs", type=_positive, default=5, metavar="N", help="of the engine (%(default)s)")
+    parser.add_argument("--file", type=Path, help="engine: the workload of flash1, .bin or .bin.xz")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="engine: draw the results, such as engine.png")
+    parser.add_argument("--connections", type=_positive, default=64, metavar="N", help="http (%(default)s)")
+    parser.add_argument("--seconds", type=_positive, default=10, metavar="N", help="http (%(default)s)")
+    parser.add_argument("--kills", type=_positive, default=10, metavar="N", help="failover (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print results as JSON")
     arguments = parser.parse_args(argv)
-    benches: dict[str, Callable[[argparse.Namespace], None]] = {
+    benches: dict[str, Callable[[argparse.Namespace], int | None]] = {
         "engine": _engine,
         "http": _http,
         "failover": _failover,
@@ -64,12 +78,25 @@ def main(argv: list[str]) -> int:
         if arguments.what in ("all", name):
             if not arguments.json:
                 print(f"== {name}")
-            bench(arguments)
+            code = bench(arguments)
+            if code:
+                return code
     return 0
 
 
-def _engine(arguments: argparse.Namespace) -> None:
-    print_bench_engine(arguments.commands or 200_000, arguments.seed, arguments.runs, as_json=arguments.json)
+def _engine(arguments: argparse.Namespace) -> int:
+    return bench_engine(
+        Options(
+            workload=arguments.workload,
+            form=arguments.form,
+            commands=arguments.commands,
+            seed=arguments.seed,
+            runs=arguments.runs,
+            file=arguments.file,
+            as_json=arguments.json,
+            plot=arguments.plot,
+        )
+    )
 
 
 def _http(arguments: argparse.Namespace) -> None:
@@ -141,3 +168,9 @@ def _print(result: dict[str, Any], *, as_json: bool) -> None:
         return
     for name, value in result.items():
         print(f"{name:<22}{value}")
+
+
+def _positive(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)

@@ -22,13 +22,14 @@ from replication.journal import Journal, SnapshotReference
 from replication.local_cluster import NODE_IDS, LocalCluster
 from replication.replica import TIMESTAMP, Replica
 from replication.snapshots import SnapshotPoint, SnapshotStore
-from sim.bench_engine import NOW_NS, setup_entries, single_workload
+from sim.bench_engine_workloads import SINGLE, mixture
 from sim.local_exchange import TALLY
 
 _TERM: Final = 1
 _FIRST_LOG_INDEX: Final = 2  # 1 is the entry that every log begins with
 _SYNC_EVERY_ENTRIES: Final = 1_000
 _LIMIT_S: Final = 300.0
+_COMMANDS_PER_ENTRY: Final = 50  # what a leader with some load puts into one
 
 
 def measure_restart(directory: Path, commands: int) -> dict[str, Any]:
@@ -69,16 +70,15 @@ def _write_history(config: Config, node_id: str, commands: int) -> Machine:
     journal.add(b"\x01", 1, 0)
     journal.setCurrentTerm(_TERM, None)
     log_index = _FIRST_LOG_INDEX
-    setup = setup_entries()
-    workload = single_workload(commands, seed=1)
+    workload = mixture("single", SINGLE, commands, seed=1, commands_per_entry=_COMMANDS_PER_ENTRY)
     for number, entry in enumerate(
-        tqdm([*setup, *workload], desc="writing a history", unit="entry", leave=False, disable=None)
+        tqdm([*workload.setup, *workload.entries], desc="writing a history", unit="entry", leave=False, disable=None)
     ):
-        payload = TIMESTAMP.pack(NOW_NS) + entry
+        payload = TIMESTAMP.pack(workload.now_ns) + entry
         journal.add(b"\x00" + payload, log_index, _TERM)
         replica.apply(log_index, _TERM, payload)
         journal.setRaftCommitIndex(log_index)
-        if number == len(setup) - 1:
+        if number == len(workload.setup) - 1:
             _take_snapshot(data_dir, journal, replica, log_index)
         if number % _SYNC_EVERY_ENTRIES == 0:
             journal.sync()

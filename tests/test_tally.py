@@ -24,6 +24,7 @@ COMMANDS = (
     "demo",
     "load",
     "accept",
+    "judge",
     "replay",
     "bench",
     "mutants",
@@ -95,6 +96,8 @@ def test_the_version_is_that_of_the_project() -> None:
         (("node",), "the following arguments are required: --config, --node"),
         (("load", "--seconds", "0"), "'0' is not a whole number above 0"),
         (("bench", "coffee"), "invalid choice: 'coffee'"),
+        (("bench", "engine", "--runs", "0"), "'0' is not a whole number above 0"),
+        (("judge", "--limit", "none", "x.bin"), "'none' is not a whole number above 0"),
         (("import", "binance", "x.csv"), "invalid choice: 'binance'"),
     ],
 )

@@ -45,19 +45,22 @@ NOT_EXPRESSIBLE = "pro-rata-allocation"
 # Traces for each profile: most for the one that includes the others, which have probes of their own in each trace.
 QUALIFICATIONS = {"fifo-full-v1": 25, "fifo-limit-v1": 8, "fifo-partial-fill-v1": 8}
 
-# An engine in which a new order goes to the front of its queue.
+# An engine in which a new order goes to the front of its queue. Interpreted: what is compiled cannot be changed.
 LAST_IN_FIRST_OUT = """
+import os
 import sys
+os.environ["TALLY_PURE"] = "1"
 from engine.book import BookSide
 from sim.conformance import EngineUnderTest, serve_stdio
 
 def add_in_front(side, order):
     add(side, order)
-    level = order.level
-    if level.oldest is not order:
-        order.older.newer = None
-        level.newest, level.oldest.older = order.older, order
-        order.older, order.newer, level.oldest = None, level.oldest, order
+    level = side.level_of(order)
+    oldest = side.oldest(level)
+    if oldest is not order:
+        side.pool.at(order.older).newer = 0
+        level.newest, oldest.older = order.older, order.slot
+        order.older, order.newer, level.oldest = 0, oldest.slot, order.slot
 
 add, BookSide.add = BookSide.add, add_in_front
 sys.exit(serve_stdio(EngineUnderTest))
