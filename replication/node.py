@@ -115,6 +115,7 @@ class Node:
             keep_tail_entries=config.log.keep_tail_entries,
         )
         self._snapshot_sequence = self.replica.machine.sequence
+        self.replica.reserve(config.engine.reserve_requests)  # now that a snapshot was taken over, if there is one
         self._door = Door(
             addresses.door,
             poller,

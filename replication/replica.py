@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import secrets
 from collections import deque
 from pathlib import Path
 from struct import Struct
@@ -27,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 TIMESTAMP: Final = Struct("<q")
 TRADES_KEPT_PER_MARKET: Final = 1_000
+_HASH_KEY_BITS: Final = 64
 
 
 class PrintedTrade(NamedTuple):
@@ -44,13 +46,22 @@ class Replica:
     """The state machine of one replica. ``machine`` may be read between two calls of :meth:`apply`."""
 
     def __init__(self, archive_directory: Path) -> None:
-        self.machine = Machine()
+        # Nobody can know it, so nobody can choose ids that collide in this process's tables. No result depends on it.
+        self._hash_key = secrets.randbits(_HASH_KEY_BITS)
+        self.machine = Machine(self._hash_key)
+        self._reserve_requests = 0
         self.log_point = SnapshotPoint(0, 0, 0, self.machine.chain)
         self.checkpoint: tuple[int, Checkpoint] | None = None  # the newest place where replicas compare
         self._archive_directory = archive_directory
         self._archive: Archive | None = None
         self._reader = ArchiveReader(archive_directory)
         self._trades: dict[int, deque[PrintedTrade]] = {}
+
+    def reserve(self, requests: int) -> None:
+        """Have memory ready for so many requests, now and again after every snapshot that is taken over."""
+        self._reserve_requests = requests
+        if requests:
+            self.machine.reserve(requests)
 
     def apply(self, log_index: int, term: int, payload: bytes) -> Applied:
         """Execute one entry of the log. An exception is a bug or a damaged archive: the replica must stop."""
@@ -69,10 +80,11 @@ class Replica:
 
     def restore(self, meta: SnapshotMeta, blob: bytes) -> None:
         """Take over the state of a snapshot, at start or because this replica fell behind the others' logs."""
-        machine = restore(blob)
+        machine = restore(blob, hash_key=self._hash_key)
         assert (machine.sequence, machine.chain) == (meta.sequence, meta.chain), meta
         self.close()
         self.machine = machine
+        self.reserve(self._reserve_requests)
         self.log_point = meta.point
         self._open_archive()
         keep_collector_quiet()

@@ -25,6 +25,7 @@ CATALOGUES: Final = (
     "sim/mutants-engine-markets.txt",
     "sim/mutants-engine-accounts.txt",
     "sim/mutants-engine-state.txt",
+    "sim/mutants-engine-memory.txt",
     "sim/mutants-replication.txt",
 )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -103,6 +105,22 @@ def test_timers_that_were_replaced_or_forgotten_are_not_kept() -> None:
     again = restore(snapshot_bytes(machine))
     assert again.timers.next_due_ns() == machine.timers.next_due_ns() == now_ns + 1_000_000 * NS_PER_MS
     assert kinds(exchange.wait(1_000_000)) == ["DeadManFired"]
+
+
+def test_timers_that_come_and_go_use_the_same_memory() -> None:
+    timers = Timers()
+
+    def come_and_go(count: int) -> None:
+        for number in range(count):
+            timers.schedule(1, ORDER_EXPIRES, number)
+            timers.forget(ORDER_EXPIRES, number)
+
+    come_and_go(100)
+    tracemalloc.start()
+    come_and_go(5_000)
+    grown_bytes, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert grown_bytes < 50_000
 
 
 def test_never_is_not_scheduled() -> None:

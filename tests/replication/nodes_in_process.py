@@ -28,6 +28,8 @@ heartbeat_ms = 20
 [log]
 snapshot_every_commands = 200
 keep_tail_entries = 5
+[engine]
+reserve_requests = 1_000
 """
 
 

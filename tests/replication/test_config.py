@@ -44,6 +44,7 @@ def test_the_smallest_file_gets_the_documented_defaults(tmp_path: Path) -> None:
     raft = config.raft
     assert (raft.election_timeout_ms_min, raft.election_timeout_ms_max, raft.heartbeat_ms) == (400, 800, 50)
     assert (config.log.snapshot_every_commands, config.log.keep_tail_entries) == (250_000, 1_000)
+    assert config.engine.reserve_requests == 100_000
     gateway = config.gateway
     assert (gateway.host, gateway.port, gateway.request_timeout_ms) == ("127.0.0.1", 8080, 10_000)
 
@@ -70,6 +71,7 @@ def test_production_shows_the_defaults() -> None:
     production = load_config(CONFIGS / "production.toml")
     assert production.raft == type(production.raft)()
     assert production.log == type(production.log)()
+    assert production.engine == type(production.engine)()
     assert production.gateway == type(production.gateway)()
 
 
@@ -112,6 +114,8 @@ def test_a_fault_is_named_with_its_place(tmp_path: Path, old: str, new: str, com
         ("[raft]\nhartbeat_ms = 50", "raft.hartbeat_ms: this key is not known"),
         ("[log]\nfsync = false", "log.fsync: this key is not known"),
         ("[log]\nsnapshot_every_commands = 0", "log.snapshot_every_commands: 0 is not a whole number"),
+        ("[engine]\nreserve_requests = -1", "engine.reserve_requests: -1 is not a whole number from 0 to 100000000"),
+        ("[engine]\nreserve = 1", "engine.reserve: this key is not known"),
         ("[gateway]\nport = 70000", "gateway.port: 70000 is not a whole number from 1 to 65535"),
         ('[gateway]\nhost = ""', "gateway.host: '' is not a host name"),
     ],

@@ -9,6 +9,7 @@ import pytest
 
 from engine.commands import Command, CreateAccount, CreateAsset, CreateMarket, Deposit, PlaceOrder
 from engine.events import OrderAccepted, RequestRepeated
+from engine.machine import Machine
 from engine.snapshot import state_hash
 from engine.types import BUY, CANCEL_NEWEST, GTC, LIMIT, TRADER
 from replication import protocol
@@ -44,6 +45,11 @@ def open_exchange(cluster: NodesInProcess) -> tuple[str, GatewayLink]:
     for result in link.submit(*setup()):
         assert result.outcome == protocol.COMMITTED
     return leader, link
+
+
+def test_a_node_has_memory_ready_for_what_its_configuration_says(cluster: NodesInProcess) -> None:
+    for node in cluster.nodes.values():
+        assert node.replica.machine.receipts.segment_count() > Machine().receipts.segment_count()
 
 
 def test_commands_of_one_frame_are_committed_in_order_on_every_replica(cluster: NodesInProcess) -> None:

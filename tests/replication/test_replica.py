@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+import pytest
+
 from engine.invariants import assert_sound
-from engine.snapshot import snapshot_bytes, state_hash
+from engine.machine import Machine
+from engine.snapshot import restore, snapshot_bytes, state_hash
 from replication.agreement import CHECKPOINT_EVERY_ENTRIES
 from replication.reads import answer
 from replication.replica import Replica
@@ -40,6 +43,49 @@ def test_a_restored_replica_continues_with_the_same_state_archive_and_trades(tmp
     assert [path.read_bytes() for path in live_files] == [
         path.read_bytes() for path in sorted((tmp_path / "stopped").iterdir())
     ]
+
+
+def test_every_replica_hashes_ids_with_a_secret_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also after it has taken over a snapshot. Else clients could choose ids that make every request slow."""
+    keys: list[int] = []
+
+    def make(hash_key: int) -> Machine:
+        keys.append(hash_key)
+        return Machine(hash_key)
+
+    def make_again(data: bytes, hash_key: int) -> Machine:
+        keys.append(hash_key)
+        return restore(data, hash_key=hash_key)
+
+    monkeypatch.setattr("replication.replica.Machine", make)
+    monkeypatch.setattr("replication.replica.restore", make_again)
+    replicas = [Replica(tmp_path / str(number)) for number in range(3)]
+    apply_all(replicas[0], payloads(5))
+    blob = snapshot_bytes(replicas[0].machine)
+    replicas[0].restore(describe(replicas[0].log_point, blob), blob)
+    assert len(keys) == 4
+    assert len(set(keys)) == 3 and keys[3] == keys[0]
+    assert all(0 <= key < 1 << 64 for key in keys) and max(keys) >= 1 << 48
+    replicas[0].close()
+
+
+def test_memory_is_ready_for_so_many_requests_before_and_after_a_snapshot(tmp_path: Path) -> None:
+    entries = payloads(30)
+    plain, ready = Replica(tmp_path / "plain"), Replica(tmp_path / "ready")
+    ready.reserve(20_000)
+    assert ready.machine.receipts.segment_count() > plain.machine.receipts.segment_count()
+    apply_all(plain, entries[:20])
+    apply_all(ready, entries[:20])
+    blob = snapshot_bytes(ready.machine)
+    meta = describe(ready.log_point, blob)
+    assert blob == snapshot_bytes(plain.machine)
+    ready.restore(meta, blob)
+    assert ready.machine.receipts.segment_count() > plain.machine.receipts.segment_count()
+    apply_all(plain, entries[20:], first_index=22)
+    apply_all(ready, entries[20:], first_index=22)
+    assert state_hash(ready.machine) == state_hash(plain.machine)
+    plain.close()
+    ready.close()
 
 
 def test_trades_are_listed_newest_first(tmp_path: Path) -> None:
