@@ -18,8 +18,8 @@ HARMLESS = """\
 Nobody notices.
 file engine/fees.py
 tests tests/engine/test_fees.py
--    \"\"\"The fee if the order executed ``notional_units`` more at this rate.\"\"\"
-+    \"\"\"The fee in case the order executed ``notional_units`` more at this rate.\"\"\"
+-    \"\"\"The fee if an order, so far overpaid by so much, executed ``notional_units`` more at this rate.\"\"\"
++    \"\"\"The fee in case an order, so far overpaid by so much, executed ``notional_units`` more.\"\"\"
 """
 
 COUNTER = """\
