@@ -65,6 +65,8 @@ cdef class OrderPool:
     @cython.locals(order=SpecialOrder)
     cpdef SpecialOrder take_special(self, uint64_t order_id, uint32_t account_id, uint32_t market_id, int side)
     cpdef int give_back(self, Order order) except -1
+    @cython.locals(slot=Py_ssize_t, order=Order)
+    cpdef list in_use(self)
     @cython.locals(order=Order)
     cpdef int reserve(self, Py_ssize_t count) except -1
 

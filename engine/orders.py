@@ -183,12 +183,17 @@ class OrderPool:
             self._slots[order.slot] = None
             self._free_slots.append(order.slot)
         else:
+            order.order_id = 0
             self._free.append(order)
 
     def in_use(self) -> list[Order]:
-        """All that were taken and not given back, by slot."""
-        free = {order.slot for order in self._free}
-        return [order for order in self._slots if order is not None and order.slot not in free]
+        """All that were taken and not given back, by slot: those that have a number."""
+        orders: list[Order] = []
+        for slot in range(1, len(self._slots)):
+            order = self._slots[slot]
+            if order is not None and order.order_id:
+                orders.append(order)
+        return orders
 
     def reserve(self, count: int) -> None:
         """Have so many plain orders ready: the memory of new ones comes at a price."""

@@ -11,7 +11,7 @@ cdef uint64_t SECOND_LEG
 cdef bytes _EMPTY
 
 
-@cython.locals(order=Order)
+@cython.locals(closed=list, opened=list, order=Order)
 cpdef Py_ssize_t append_orders(OrderIndex index, bytearray out) except -1
 @cython.locals(_=Py_ssize_t, order=Order)
 cpdef Py_ssize_t read_orders(

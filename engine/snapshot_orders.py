@@ -22,16 +22,20 @@ _EMPTY: Final = bytes(_ROW_SIZE + _SPECIAL_SIZE)
 
 def append_orders(index: OrderIndex, out: bytearray) -> int:
     """Append a row for each remembered order. Answers how many they are."""
-    orders = index.remembered()
-    closed = [order for order in orders if order.status not in (OPEN, WAITING)]
-    opened = [order for order in orders if order.status in (OPEN, WAITING)]
+    closed: list[Order] = []
+    opened: list[Order] = []
+    for order in index.remembered():
+        if order.status in (OPEN, WAITING):
+            opened.append(order)
+        else:
+            closed.append(order)
     closed.sort(key=attrgetter("order_id"))
     opened.sort(key=attrgetter("priority"))
     for order in closed:
         _append(order, out)
     for order in opened:
         _append(order, out)
-    return len(orders)
+    return len(closed) + len(opened)
 
 
 def read_orders(index: OrderIndex, data: bytes, position: int, count: int, opened: list[Order]) -> int:

@@ -1,6 +1,7 @@
 """Measuring one workload in this process: nothing but ``Machine.apply`` and the clock between two readings of it.
 
-What the hash chain, the archive and state hashes cost is measured in a run of its own, over the same bytes.
+Memory is made ready before the clock runs, as replicas do at their start (``reserve_requests``). What the hash chain,
+the archive and state hashes cost is measured in a run of its own, over the same bytes.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ from engine.entry import Entry, chain_after
 from engine.machine import Machine
 from engine.snapshot import state_hash
 from replication.archive import Archive
+from replication.config import LogSettings
 from replication.replica import keep_collector_quiet
 from sim.bench_engine_form import running_form
 from sim.bench_engine_workloads import Workload
 
-STATE_HASH_EVERY_COMMANDS: Final = 100_000
+STATE_HASH_EVERY_COMMANDS: Final = LogSettings.snapshot_every_commands  # one with each snapshot of a replica
 _NO_ROTATION: Final = 1 << 40  # bytes of a segment: a new one would be forced to disk
 
 
@@ -75,6 +77,7 @@ def measure(workload: Workload, runs: int) -> Measured:
     for run in tqdm(range(runs), desc=f"{workload.name}: {running_form()}", unit="run", leave=False, disable=None):
         machine = _set_up(workload)
         before_bytes = _resident_bytes()
+        machine.reserve(workload.commands)
         keep_collector_quiet()
         main.runs_ns.append(_time_entries(machine, workload.now_ns, workload.entries))
         if run == 0:
@@ -102,6 +105,7 @@ def _time_entries(machine: Machine, now_ns: int, entries: list[bytes]) -> list[i
 def _measure_costs(workload: Workload) -> Costs:
     costs = Costs()
     machine, clock = _set_up(workload), time.perf_counter_ns
+    machine.reserve(workload.commands)
     keep_collector_quiet()
     hashed_at = machine.sequence
     with tempfile.TemporaryDirectory(prefix="tally-bench-") as folder:
