@@ -63,8 +63,6 @@ cdef class Receipts:
     cpdef bytes request_id(self, uint64_t reference)
     @cython.locals(segment=bytearray, at=Py_ssize_t, start=Py_ssize_t)
     cpdef bytes content(self, uint64_t reference)
-    @cython.locals(segment=bytearray, at=Py_ssize_t)
-    cpdef bint has_id(self, uint64_t reference, bytes data, Py_ssize_t start, Py_ssize_t length) except -1
     @cython.locals(segment=bytearray, at=Py_ssize_t, content_at=Py_ssize_t)
     cpdef bint asks_the_same(
         self, uint64_t reference, uint16_t kind, bytes data, Py_ssize_t content_start, Py_ssize_t content_length

@@ -222,11 +222,6 @@ class Receipts:
         start = at + _HEADER_SIZE + wire.get_u8(segment, at + _ID_LENGTH)
         return bytes(segment[start : start + wire.get_u16(segment, at + _CONTENT_LENGTH)])
 
-    def has_id(self, reference: int, data: bytes, start: int, length: int) -> bool:
-        """Is this the id of the receipt?"""
-        segment, at = self._segments[reference >> _SEGMENT_SHIFT], (reference & _UNIT_MASK) * _UNIT
-        return _has_id(segment, at, data, start, length)
-
     def asks_the_same(self, reference: int, kind: int, data: bytes, content_start: int, content_length: int) -> bool:
         """Was the receipt given for a request of this kind and content?"""
         segment, at = self._segments[reference >> _SEGMENT_SHIFT], (reference & _UNIT_MASK) * _UNIT

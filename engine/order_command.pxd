@@ -20,7 +20,7 @@ cdef class OrderCommand:
     cdef public int64_t issued_at_ns
     cdef public Py_ssize_t id_start, id_length, name_start, name_length, content_start, content_length
     cdef public uint32_t receipt
-    cdef public uint64_t id_hash
+    cdef public uint64_t id_hash, name_hash
     cdef public uint64_t order_id
     cdef public uint32_t market_id
     cdef public uint8_t side, order_type, time_in_force, post_only, self_trade

@@ -51,9 +51,9 @@ class OrderCommand:
 
     ``id_start`` is that of the request's id, ``name_start`` that of the text before it (the client's id of the order
     that is cancelled or amended). ``content_start`` is what a retry must equal: everything but who asks, when that was
-    signed, and the id. ``id_hash`` is what ``engine.dedup`` finds the id by. ``record`` is the decoded command, or None
-    for the kinds whose fields stand here.
-    ``standing`` is that of the account, looked up when the command is answered.
+    signed, and the id. ``id_hash`` and ``name_hash`` are what ``engine.dedup`` finds the two by. ``record`` is the
+    decoded command, or None for the kinds whose fields stand here. ``standing`` is that of the account, looked up when
+    the command is answered.
     """
 
     __slots__ = (
@@ -67,6 +67,7 @@ class OrderCommand:
         "issued_at_ns",
         "kind",
         "market_id",
+        "name_hash",
         "name_length",
         "name_start",
         "order_id",
@@ -92,7 +93,7 @@ class OrderCommand:
         self.account_id = 0
         self.issued_at_ns = 0
         self.id_start = self.id_length = self.id_hash = 0
-        self.name_start = self.name_length = 0
+        self.name_start = self.name_length = self.name_hash = 0
         self.content_start = self.content_length = 0
         self.receipt = 0
         self.order_id = 0

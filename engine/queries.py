@@ -77,8 +77,12 @@ def balances(machine: Machine, account_id: int) -> list[Fields]:
 
 def order(machine: Machine, account_id: int, order_id: int, client_order_id: str) -> Fields | None:
     """One order of the account, by number or (where that is 0) by its client's id. Others' orders are not found."""
-    name = client_order_id.encode()
-    found = machine.trading.find_order(account_id, order_id, name, 0, len(name))
+    if order_id:
+        found = machine.trading.find_order(account_id, order_id)
+    else:
+        name = client_order_id.encode()
+        hashed = machine.receipts.hash_of(account_id, name, 0, len(name))
+        found = machine.trading.find_named_order(hashed, account_id, name, 0, len(name))
     return None if found is None else _order(machine, found)
 
 

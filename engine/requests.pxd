@@ -41,6 +41,7 @@ cdef class Requests:
     cpdef int forget_old(self, int64_t timestamp_ns) except -1
     @cython.locals(receipts=Receipts, written=Py_ssize_t, subject_id=uint64_t, reason=int, order=Order)
     cdef int _execute(self, OrderCommand command, uint64_t sequence, int64_t timestamp_ns, EventWriter emit) except -1
+    @cython.locals(account_id=uint64_t, start=Py_ssize_t, length=Py_ssize_t)
     cdef Order _order_named(self, OrderCommand command)
     @cython.locals(receipts=Receipts, sequence=uint64_t, reason=int, subject_id=uint64_t)
     cdef int _answer_again(self, uint64_t receipt, OrderCommand command, EventWriter emit) except -1

@@ -133,6 +133,10 @@ class Requests:
             data, start, length = command.data, command.id_start, command.id_length
             command.id_hash = self._receipts.hash_of(command.account_id, data, start, length)
             self._receipts.prefetch(command.id_hash)
+            if command.kind in (CANCEL_ORDER, AMEND_ORDER) and command.name_length:
+                start, length = command.name_start, command.name_length
+                command.name_hash = self._receipts.hash_of(command.account_id, data, start, length)
+                self._receipts.prefetch(command.name_hash)
 
     def forget_old(self, timestamp_ns: int) -> None:
         """Drop ids that are older than 24 h, a few per command; the id of an open order stays."""
@@ -190,9 +194,10 @@ class Requests:
             self._remember_second_leg(command, sequence, timestamp_ns, reason)
 
     def _order_named(self, command: OrderCommand) -> Order | None:
-        return self._trading.find_order(
-            command.account_id, command.order_id, command.data, command.name_start, command.name_length
-        )
+        account_id, start, length = command.account_id, command.name_start, command.name_length
+        if command.order_id:
+            return self._trading.find_order(account_id, command.order_id)
+        return self._trading.find_named_order(command.name_hash, account_id, command.data, start, length)
 
     def _remember_second_leg(self, command: OrderCommand, sequence: int, timestamp_ns: int, reason: int) -> None:
         """The stop leg of a pair has an id of its own: the text before the request's."""

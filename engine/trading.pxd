@@ -32,9 +32,11 @@ cdef class Trading:
 
     cpdef Market market(self, size_t market_id)
     cpdef Market market_of(self, Order order)
-    @cython.locals(receipt=uint32_t, order=Order, slot=uint32_t)
-    cpdef Order find_order(
-        self, uint64_t account_id, uint64_t order_id, bytes data, Py_ssize_t start, Py_ssize_t length
+    @cython.locals(order=Order)
+    cpdef Order find_order(self, uint64_t account_id, uint64_t order_id)
+    @cython.locals(receipt=uint64_t, slot=uint32_t)
+    cpdef Order find_named_order(
+        self, uint64_t hashed, uint64_t account_id, bytes data, Py_ssize_t start, Py_ssize_t length
     )
     @cython.locals(market=Market, reason=int, order=Order, held_units=int64_t)
     cpdef int place(self, OrderCommand command, uint64_t sequence, int64_t timestamp_ns, EventWriter emit) except -1

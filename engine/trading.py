@@ -87,15 +87,14 @@ class Trading:
         self._markets.append(market)
         return market
 
-    def find_order(self, account_id: int, order_id: int, data: bytes, start: int, length: int) -> Order | None:
-        """An order by its number, or by its client's id where the number is 0. Others' orders are not found.
+    def find_order(self, account_id: int, order_id: int) -> Order | None:
+        """An order of this account by its number. Others' orders are not found."""
+        order = self.index.find(order_id)
+        return order if order is not None and order.account_id == account_id else None
 
-        The client's id is ``data[start : start + length]``.
-        """
-        if order_id:
-            order = self.index.find(order_id)
-            return order if order is not None and order.account_id == account_id else None
-        receipt = self.index.receipts.find(account_id, data, start, length)
+    def find_named_order(self, hashed: int, account_id: int, data: bytes, start: int, length: int) -> Order | None:
+        """The order that its client calls ``data[start : start + length]``, of which ``Receipts.hash_of`` was asked."""
+        receipt = self.index.receipts.find_hashed(hashed, account_id, data, start, length)
         slot = self.index.receipts.order_slot(receipt) if receipt else 0
         return self.index.pool.at(slot) if slot else None
 

@@ -32,7 +32,6 @@ NO_TRIGGER: Final = 0
 STOP: Final = 1
 TRAIL_BY_PRICE: Final = 2
 TRAIL_BY_PPM: Final = 3
-TRIGGER_NAMES: Final = ("none", "stop", "trail", "trail_percent")
 
 # Self-trade prevention: what happens when an order meets one of its own account. The taker's mode rules.
 CANCEL_NEWEST: Final = 0

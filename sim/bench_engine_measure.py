@@ -1,7 +1,6 @@
 """Measuring one workload in this process: nothing but ``Machine.apply`` and the clock between two readings of it.
 
-Memory is made ready before the clock runs, as replicas do at their start (``reserve_requests``). What the hash chain,
-the archive and state hashes cost is measured in a run of its own, over the same bytes.
+What the hash chain, the archive and state hashes cost is measured in a run of its own, over the same bytes.
 """
 
 from __future__ import annotations
@@ -77,7 +76,6 @@ def measure(workload: Workload, runs: int) -> Measured:
     for run in tqdm(range(runs), desc=f"{workload.name}: {running_form()}", unit="run", leave=False, disable=None):
         machine = _set_up(workload)
         before_bytes = _resident_bytes()
-        machine.reserve(workload.commands)
         keep_collector_quiet()
         main.runs_ns.append(_time_entries(machine, workload.now_ns, workload.entries))
         if run == 0:
@@ -105,7 +103,6 @@ def _time_entries(machine: Machine, now_ns: int, entries: list[bytes]) -> list[i
 def _measure_costs(workload: Workload) -> Costs:
     costs = Costs()
     machine, clock = _set_up(workload), time.perf_counter_ns
-    machine.reserve(workload.commands)
     keep_collector_quiet()
     hashed_at = machine.sequence
     with tempfile.TemporaryDirectory(prefix="tally-bench-") as folder:

@@ -92,7 +92,7 @@ def _aligned(row: tuple[str, ...], widths: list[int]) -> list[str]:
 def _legend() -> str:
     return (
         f"Times are of batches of {COMMANDS_PER_ENTRY} commands; bytes: memory for each command (deep: for each order "
-        "that rests), made ready before the clock runs; chain: hashing the entries, as part of the engine's time."
+        "that rests); chain: hashing the entries, as part of the engine's time."
     )
 
 

@@ -245,7 +245,8 @@ class Exchange:
         )
 
     def find(self, account_id: int, name: str) -> Order:
-        order = self.machine.trading.find_order(account_id, 0, name.encode(), 0, len(name))
+        hashed = self.machine.receipts.hash_of(account_id, name.encode(), 0, len(name))
+        order = self.machine.trading.find_named_order(hashed, account_id, name.encode(), 0, len(name))
         assert order is not None, name
         return order
 

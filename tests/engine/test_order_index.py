@@ -43,7 +43,7 @@ def test_the_index_counts_what_is_open_and_what_waits(steps: list[tuple[bool, in
 def test_orders_are_found_by_number_until_they_are_forgotten(steps: list[tuple[bool, int, bool]]) -> None:
     index, naive = OrderIndex(Receipts()), dict[int, Order]()
     for comes, which, special in steps:
-        numbers = [which, which + SECOND_LEG]
+        numbers = [which + 1, which + 1 + SECOND_LEG]  # no order has the number 0
         for number in numbers:
             if comes and number not in naive:
                 order: Order = index.pool.take_special(number, 1, 1, BUY) if special else _order(index, number, 1, OPEN)
@@ -53,7 +53,7 @@ def test_orders_are_found_by_number_until_they_are_forgotten(steps: list[tuple[b
                 index.forget(naive.pop(number))
         assert len(index) == len(naive)
         assert sorted(order.order_id for order in index.remembered()) == sorted(naive)
-        for number in range(7):
+        for number in range(8):
             for one in (number, number + SECOND_LEG):
                 assert index.find(one) is naive.get(one)
 
