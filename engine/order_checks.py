@@ -58,11 +58,7 @@ def price_for_auction(order: Order, market: Market) -> int:
     order.price_ticks = market.session.band_edge_ticks(order.side)
     if not order.price_ticks:
         return rejects.NO_LAST_PRICE
-    if order.price_ticks > market.price_ticks_max:
-        return rejects.NOTIONAL_TOO_LARGE
-    if order.quantity_lots > NOTIONAL_MAX // (order.price_ticks * market.notional_units):
-        return rejects.NOTIONAL_TOO_LARGE
-    return ACCEPTED
+    return check_notional(order, market)
 
 
 def check_matching(market: Market, order: Order) -> int:

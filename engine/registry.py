@@ -122,10 +122,6 @@ class Registry:
         standing = self.standing_of(account_id)
         return standing is not None and standing.frozen == 1
 
-    def limits(self, account_id: int) -> AccountLimits:
-        standing = self.standing_of(account_id)
-        return AccountLimits() if standing is None else standing.limits
-
     def add_asset(self, asset: AssetSpec) -> None:
         assert asset.asset_id == len(self.assets), asset
         self.assets.append(asset)

@@ -53,12 +53,13 @@ def test_only_who_was_frozen_is_frozen() -> None:
 
 def test_limits_are_the_standings_numbers() -> None:
     registry = _registry()
-    assert registry.limits(ANA) == AccountLimits() == Standing().limits
+    assert registry.standing_of(ANA) is None and Standing().limits == AccountLimits()
     standing = registry.standing(ANA)
     standing.limits = AccountLimits(4, 3, 2, 1)
     assert (standing.open_orders_max, standing.stops_max) == (4, 3)
     assert (standing.requests_max, standing.window_ms) == (2, 1)
-    assert registry.limits(ANA) == standing.limits == AccountLimits(4, 3, 2, 1)
+    found = registry.standing_of(ANA)
+    assert found is not None and found.limits == standing.limits == AccountLimits(4, 3, 2, 1)
     standing.limits = AccountLimits(*[(1 << 32) - 1] * 4)
     assert standing.limits == AccountLimits(*[(1 << 32) - 1] * 4)
 
