@@ -4,18 +4,26 @@ Cython makes an extension module of every module of engine/ that has a .pxd besi
 That makes the engine faster and is never a condition: without a C compiler, or when anything fails, the installation
 succeeds all the same and the engine runs interpreted. Either all modules are compiled or none.
 
+Numbers that the sources name as constants (``_SLOT_SIZE: Final = 8``) are C constants in the compiled modules, where a
+``.pxd`` gives them a C type: Cython alone would make variables of them, which the C compiler cannot reckon with.
+
 The manifest, engine/compiled.json, tells the engine what was compiled from which sources, or why nothing was.
 TALLY_PURE=1 in the environment: do not compile.
 """
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import hashlib
 import json
+import operator
 import os
+import re
 import shutil
 import sys
 import time
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -37,6 +45,17 @@ DIRECTIVES: Final = {
     "cdivision": False,  # division rounds as in Python
 }
 C_FLAGS: Final = ["-O3", "-g0", "-Wno-sign-compare"]  # Cython's C compares lengths and indices of both kinds
+
+_C_VARIABLES: Final = re.compile(r"^cdef (int|Py_ssize_t|u?int\d+_t) ([^(\n]*)$", re.MULTILINE)
+_OPERATORS: Final = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.LShift: operator.lshift,
+    ast.BitOr: operator.or_,
+    ast.Pow: operator.pow,
+    ast.FloorDiv: operator.floordiv,
+}
 
 
 class CannotCompile(Exception):
@@ -136,17 +155,107 @@ class CompileEngine(build_ext):  # type: ignore[misc]  # setuptools has no types
     def _translate_to_c(self) -> None:
         from Cython.Build import cythonize
 
-        translated = cythonize(  # type: ignore[no-untyped-call]
-            self.extensions,
-            build_dir=self.build_temp,
-            compiler_directives=DIRECTIVES,
-            nthreads=self.parallel,
-            force=True,
-            quiet=True,
-        )
+        folder = Path(self.build_temp, "with-constants").absolute()
+        write_with_constants(folder / "engine")
+        # From inside the folder, so that a traceback names engine/book.py and not where the copy is.
+        with contextlib.chdir(folder):
+            translated = cythonize(  # type: ignore[no-untyped-call]
+                self.extensions,
+                compiler_directives=DIRECTIVES,
+                nthreads=self.parallel,
+                force=True,
+                quiet=True,
+            )
         c_files = {extension.name: extension.sources for extension in translated}
         for extension in self.extensions:
-            extension.sources = c_files[extension.name]
+            extension.sources = [os.path.relpath(folder / source, ROOT) for source in c_files[extension.name]]
+
+
+def write_with_constants(directory: Path) -> None:
+    """The engine's sources with the same lines, but constants instead of the C variables that hold nothing else."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for path in [*ROOT.joinpath("engine").glob("*.py"), *ROOT.joinpath("engine").glob("*.pxd")]:
+        shutil.copyfile(path, directory / path.name)
+    for module in form.compiled_modules(ROOT / "engine"):
+        constants: dict[str, int] = {}
+        declared = partial(_declared, module, constants)
+        types = ROOT.joinpath("engine", f"{module}.pxd").read_text(encoding="utf-8")
+        directory.joinpath(f"{module}.pxd").write_text(_C_VARIABLES.sub(declared, types), encoding="utf-8")
+        source = ROOT.joinpath("engine", f"{module}.py").read_text(encoding="utf-8")
+        directory.joinpath(f"{module}.py").write_text(_without(source, constants), encoding="utf-8")
+
+
+def _declared(module: str, constants: dict[str, int], found: re.Match[str]) -> str:
+    """The declaration of these C variables, those that are constant as such; they are noted in ``constants``."""
+    c_type, lines = found[1], []
+    for name in map(str.strip, found[2].split(",")):
+        value = _value(module, name)
+        if value is None:
+            lines.append(f"cdef {c_type} {name}")
+            continue
+        constants[name] = value
+        # C has no negative literals: the lowest number of 64 bits would be one that does not fit, negated.
+        text = f"{value}{'ull' if value >= 1 << 63 else 'll'}" if value >= 0 else f"({value + 1}ll - 1)"
+        lines.append(f'cdef extern from *:\n    """\n    #define tally_{module}_{name} (({c_type}){text})\n    """')
+        lines.append(f'    const {c_type} {name} "tally_{module}_{name}"')
+    return "\n".join(lines)
+
+
+def _value(module: str, name: str) -> int | None:
+    """The number that a module's name stands for, if that can be told without running the module."""
+    defined = _definitions(module).get(name)
+    if isinstance(defined, tuple):
+        return _value(*defined)
+    return None if defined is None else _evaluated(module, defined)
+
+
+def _evaluated(module: str, expression: ast.expr) -> int | None:
+    match expression:
+        case ast.Constant(int(value)):
+            return int(value)
+        case ast.Name(name):
+            return _value(module, name)
+        case ast.UnaryOp(ast.USub(), operand):
+            positive = _evaluated(module, operand)
+            return None if positive is None else -positive
+        case ast.BinOp(left, operation, right) if type(operation) in _OPERATORS:
+            one, other = _evaluated(module, left), _evaluated(module, right)
+            return None if one is None or other is None else int(_OPERATORS[type(operation)](one, other))
+    return None
+
+
+@cache
+def _definitions(module: str) -> dict[str, ast.expr | tuple[str, str]]:
+    """What a module of the engine says that its names are: an expression, or another module's name."""
+    found: dict[str, ast.expr | tuple[str, str]] = {}
+    path = ROOT.joinpath("engine", f"{module}.py")
+    for statement in ast.parse(path.read_text(encoding="utf-8")).body if path.exists() else []:
+        if isinstance(statement, ast.AnnAssign) and statement.value and isinstance(statement.target, ast.Name):
+            found[statement.target.id] = statement.value
+        elif isinstance(statement, ast.ImportFrom) and (statement.module or "").startswith("engine."):
+            origin = str(statement.module).removeprefix("engine.")
+            found |= {alias.asname or alias.name: (origin, alias.name) for alias in statement.names}
+    return found
+
+
+def _without(source: str, constants: dict[str, int]) -> str:
+    """The source without the statements that give these names a value; every other line stays where it is."""
+    lines = source.splitlines(keepends=True)
+    for statement in ast.parse(source).body:
+        kept = ""
+        if isinstance(statement, ast.ImportFrom) and any(alias.name in constants for alias in statement.names):
+            others = [alias for alias in statement.names if alias.name not in constants]
+            if others:
+                kept = ast.unparse(ast.ImportFrom(statement.module, others, statement.level))
+        elif not (
+            isinstance(statement, ast.AnnAssign)
+            and isinstance(statement.target, ast.Name)
+            and statement.target.id in constants
+        ):
+            continue
+        first, last = statement.lineno - 1, statement.end_lineno or statement.lineno
+        lines[first:last] = [kept + "\n", *["\n"] * (last - first - 1)]
+    return "".join(lines)
 
 
 def extensions() -> list[Extension]:

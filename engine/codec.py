@@ -19,11 +19,20 @@ from engine.events import Event
 from engine.types import FeeTier, ScheduleStep
 
 COMMAND_HEADER: Final = Struct("<HH")
+COMMAND_HEADER_SIZE: Final = 4
+assert COMMAND_HEADER.size == COMMAND_HEADER_SIZE
 EVENT_HEADER: Final = Struct("<HHI")
 RECORD_LENGTH_MAX: Final = 1_024
+# As C constants; the public names are Python's (codec.pxd).
+_COMMAND_HEADER_SIZE: Final = COMMAND_HEADER_SIZE
 _RECORD_LENGTH_MAX: Final = RECORD_LENGTH_MAX
-_COMMAND_HEADER_SIZE: Final = COMMAND_HEADER.size
 _LENGTH_OFFSET: Final = 2  # of a record's length in its header
+
+# The kinds that most commands are of.
+PLACE_ORDER: Final = 6
+CANCEL_ORDER: Final = 7
+AMEND_ORDER: Final = 8
+PLACE_SPECIAL_ORDER: Final = 10
 
 
 class CodecError(ValueError):
@@ -52,11 +61,11 @@ COMMAND_LAYOUTS: Final = (
     Layout(3, commands.CreateAccount, Struct("<QqB"), 1),
     Layout(4, commands.CreateApiKey, Struct("<QqQ"), 2),
     Layout(5, commands.Deposit, Struct("<QqQIqB"), 1),
-    Layout(6, commands.PlaceOrder, Struct("<QqIBBBBBqBqB"), 1),
-    Layout(7, commands.CancelOrder, Struct("<QqQ"), 2),
-    Layout(8, commands.AmendOrder, Struct("<QqQqBqB"), 2),
+    Layout(PLACE_ORDER, commands.PlaceOrder, Struct("<QqIBBBBBqBqB"), 1),
+    Layout(CANCEL_ORDER, commands.CancelOrder, Struct("<QqQ"), 2),
+    Layout(AMEND_ORDER, commands.AmendOrder, Struct("<QqQqBqB"), 2),
     Layout(9, commands.CancelAll, Struct("<QqI"), 1),
-    Layout(10, commands.PlaceSpecialOrder, Struct("<QqIBBBBBBqBqBqBqBqBq"), 1),
+    Layout(PLACE_SPECIAL_ORDER, commands.PlaceSpecialOrder, Struct("<QqIBBBBBBqBqBqBqBqBq"), 1),
     Layout(11, commands.PlaceOco, Struct("<QqIBBqBqBqBqB"), 2),
     Layout(12, commands.MassCancel, Struct("<QqQIB"), 1),
     Layout(13, commands.CancelAllAfter, Struct("<QqI"), 1),
@@ -123,10 +132,6 @@ _COMMANDS_BY_KIND: Final = {layout.kind: layout for layout in COMMAND_LAYOUTS}
 _COMMANDS_BY_TYPE: Final = {layout.record: layout for layout in COMMAND_LAYOUTS}
 _EVENTS_BY_KIND: Final = {layout.kind: layout for layout in EVENT_LAYOUTS}
 _EVENTS_BY_TYPE: Final = {layout.record: layout for layout in EVENT_LAYOUTS}
-PLACE_ORDER: Final = _COMMANDS_BY_TYPE[commands.PlaceOrder].kind
-CANCEL_ORDER: Final = _COMMANDS_BY_TYPE[commands.CancelOrder].kind
-AMEND_ORDER: Final = _COMMANDS_BY_TYPE[commands.AmendOrder].kind
-PLACE_SPECIAL_ORDER: Final = _COMMANDS_BY_TYPE[commands.PlaceSpecialOrder].kind
 _KINDS_END: Final = 1 + max(_COMMANDS_BY_KIND)
 # By kind of command: how long the fixed part is, header included (0: no such kind), and how many texts follow it.
 COMMAND_SIZES: Final = bytes(

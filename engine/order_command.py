@@ -13,7 +13,7 @@ from engine.amounts import SCALE_ABSENT
 from engine.codec import (
     AMEND_ORDER,
     CANCEL_ORDER,
-    COMMAND_HEADER,
+    COMMAND_HEADER_SIZE,
     COMMAND_SIZES,
     COMMAND_TEXTS,
     PLACE_ORDER,
@@ -24,7 +24,7 @@ from engine.registry import Standing
 
 # Where fields stand in a record. What every command has: its kind, its length, who asks, when that was signed.
 _LENGTH: Final = 2
-_ACCOUNT: Final = COMMAND_HEADER.size
+_ACCOUNT: Final = COMMAND_HEADER_SIZE
 _ISSUED: Final = _ACCOUNT + 8
 _CONTENT: Final = _ISSUED + 8
 # PlaceOrder.

@@ -72,6 +72,39 @@ def test_everything_is_compiled_and_only_what_changed_again(tree: Path) -> None:
     assert said.stdout == f"42 {tree}/engine/doubler{form.SUFFIX}\n", said.stderr
 
 
+@needs_compiler
+def test_constants_with_a_c_type_are_constants_in_c(tree: Path) -> None:
+    """Whatever they are made from, they have the values of the interpreted form; what is no number stays a variable."""
+    (tree / "engine" / "counter.py").write_text(
+        "from typing import Final\n\nBITS: Final = 5\nLIMIT: Final = 1 << 63\nNAMES: Final = ('a', 'b')\n"
+    )
+    (tree / "engine" / "doubler.py").write_text(
+        "from typing import Final\n\nfrom engine.counter import BITS, LIMIT, NAMES\n\n"
+        "_LOWEST: Final = -LIMIT\n_SLOTS: Final = 1 << BITS\n_COUNT: Final = len(NAMES)\n\n\n"
+        "def step(number: int) -> int:\n    return _SLOTS * number + _COUNT\n\n\n"
+        "def lowest() -> int:\n    return _LOWEST\n"
+    )
+    (tree / "engine" / "counter.pxd").write_text("")
+    (tree / "engine" / "doubler.pxd").write_text(
+        "from libc.stdint cimport int64_t\n\ncdef int _SLOTS, _COUNT\ncdef int64_t _LOWEST\n\n"
+        "cpdef long long step(long long number)\ncpdef int64_t lowest()\n"
+    )
+    built = build(tree, "--inplace")
+    assert form_of(tree).compiled, built.stderr
+    translated = next((tree / "build").rglob("doubler.c")).read_text()
+    assert "#define tally_doubler__SLOTS ((int)32ll)" in translated
+    assert "tally_doubler__COUNT" not in translated
+    code = "from engine import doubler; print(doubler.step(2), doubler.lowest(), doubler.__file__)"
+    said = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tree,
+        env={**{name: value for name, value in os.environ.items() if name != "TALLY_PURE"}, "PYTHONPATH": str(tree)},
+        capture_output=True,
+        text=True,
+    )
+    assert said.stdout == f"66 {-(1 << 63)} {tree}/engine/doubler{form.SUFFIX}\n", said.stderr
+
+
 @pytest.mark.parametrize(
     ("compiler", "reason"),
     [
