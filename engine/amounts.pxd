@@ -3,6 +3,7 @@ from libc.stdint cimport int64_t
 
 cdef int64_t AMOUNT_MAX
 cdef int _SCALE_MAX
+cdef tuple _POWERS_OF_TEN
 
 
 @cython.locals(divisor=int64_t, factor=int64_t, units=int64_t)

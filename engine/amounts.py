@@ -16,7 +16,8 @@ SCALE_MAX: Final = 18
 _SCALE_MAX: Final = SCALE_MAX
 SCALE_ABSENT: Final = 254  # the field was not given (an amendment keeps the old value)
 SCALE_UNREPRESENTABLE: Final = 255  # a number, but not one that any market could trade at
-POWERS_OF_TEN: Final = tuple(10**exponent for exponent in range(SCALE_MAX + 1))
+_POWERS_OF_TEN: Final = tuple(10**exponent for exponent in range(SCALE_MAX + 1))
+POWERS_OF_TEN: Final = _POWERS_OF_TEN
 NOT_A_MULTIPLE: Final = -(1 << 63)
 
 _PLAIN_DECIMAL: Final = re.compile(r"(-?)(0|[1-9][0-9]*)(?:\.([0-9]+))?", re.ASCII)
@@ -62,12 +63,12 @@ def to_units(mantissa: int, scale: int, decimals: int) -> int:
     if scale > _SCALE_MAX or mantissa <= 0 or mantissa > AMOUNT_MAX:
         return -1
     if scale > decimals:
-        divisor = POWERS_OF_TEN[scale - decimals]
+        divisor = _POWERS_OF_TEN[scale - decimals]
         units = mantissa // divisor
         return units if units * divisor == mantissa else NOT_A_MULTIPLE
     if scale == decimals:
         return mantissa
-    factor = POWERS_OF_TEN[decimals - scale]
+    factor = _POWERS_OF_TEN[decimals - scale]
     return -1 if mantissa > AMOUNT_MAX // factor else mantissa * factor
 
 

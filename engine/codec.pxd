@@ -4,6 +4,7 @@ from engine cimport wire
 
 cdef Py_ssize_t _RECORD_LENGTH_MAX, _COMMAND_HEADER_SIZE, _LENGTH_OFFSET
 cdef int _KINDS_END
+cdef bytes _SIZES, _TEXTS
 
 
 @cython.locals(position=Py_ssize_t, count=Py_ssize_t, length_in_all=Py_ssize_t, end=Py_ssize_t)

@@ -134,12 +134,14 @@ _EVENTS_BY_KIND: Final = {layout.kind: layout for layout in EVENT_LAYOUTS}
 _EVENTS_BY_TYPE: Final = {layout.record: layout for layout in EVENT_LAYOUTS}
 _KINDS_END: Final = 1 + max(_COMMANDS_BY_KIND)
 # By kind of command: how long the fixed part is, header included (0: no such kind), and how many texts follow it.
-COMMAND_SIZES: Final = bytes(
+_SIZES: Final = bytes(
     COMMAND_HEADER.size + _COMMANDS_BY_KIND[kind].size if kind in _COMMANDS_BY_KIND else 0 for kind in range(_KINDS_END)
 )
-COMMAND_TEXTS: Final = bytes(
+_TEXTS: Final = bytes(
     _COMMANDS_BY_KIND[kind].texts if kind in _COMMANDS_BY_KIND else 0 for kind in range(_KINDS_END)
 )
+COMMAND_SIZES: Final = _SIZES
+COMMAND_TEXTS: Final = _TEXTS
 ALL_EVENT_KINDS: Final = frozenset(_EVENTS_BY_KIND)
 TRADES_ONLY: Final = frozenset((_EVENTS_BY_TYPE[events.TradeExecuted].kind,))
 
@@ -202,11 +204,11 @@ def _end_of_command(data: bytes, position: int, length_in_all: int) -> int:
     end = position + length
     if kind >= _KINDS_END or length > _RECORD_LENGTH_MAX or end > length_in_all:
         return 0
-    size = wire.load_u8(COMMAND_SIZES, kind)
+    size = wire.load_u8(_SIZES, kind)
     if not size or length < size:
         return 0
     text = position + size
-    for _ in range(wire.load_u8(COMMAND_TEXTS, kind)):
+    for _ in range(wire.load_u8(_TEXTS, kind)):
         if text >= end:
             return 0
         text += 1 + wire.load_u8(data, text)
