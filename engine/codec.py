@@ -137,9 +137,7 @@ _KINDS_END: Final = 1 + max(_COMMANDS_BY_KIND)
 _SIZES: Final = bytes(
     COMMAND_HEADER.size + _COMMANDS_BY_KIND[kind].size if kind in _COMMANDS_BY_KIND else 0 for kind in range(_KINDS_END)
 )
-_TEXTS: Final = bytes(
-    _COMMANDS_BY_KIND[kind].texts if kind in _COMMANDS_BY_KIND else 0 for kind in range(_KINDS_END)
-)
+_TEXTS: Final = bytes(_COMMANDS_BY_KIND[kind].texts if kind in _COMMANDS_BY_KIND else 0 for kind in range(_KINDS_END))
 COMMAND_SIZES: Final = _SIZES
 COMMAND_TEXTS: Final = _TEXTS
 ALL_EVENT_KINDS: Final = frozenset(_EVENTS_BY_KIND)

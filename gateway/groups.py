@@ -211,6 +211,7 @@ class Group:
             self.replicas[link.node_id].status = message
             self._metrics.replica_sequence[link.node_id].set(message.sequence)
             self._metrics.engine_compiled[link.node_id].set(message.compiled)
+            self._metrics.fsyncs[link.node_id].set(message.fsyncs)
             self._saw_sequence(message.sequence)
             self._choose_leader()
         else:

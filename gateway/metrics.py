@@ -55,9 +55,16 @@ class GroupMetrics:
             ["node"],
             registry=registry,
         )
+        fsyncs = Gauge(
+            "tally_replica_fsyncs",
+            'What the replica acknowledges is on its disk: 0 with fsync = "none".',
+            ["node"],
+            registry=registry,
+        )
         self.link_up = {node: link_up.labels(node) for node in nodes}
         self.replica_sequence = {node: sequence.labels(node) for node in nodes}
         self.engine_compiled = {node: compiled.labels(node) for node in nodes}
+        self.fsyncs = {node: fsyncs.labels(node) for node in nodes}
 
 
 class GatewayMetrics:

@@ -28,6 +28,8 @@ SECRET_SIZE: Final = 32
 REPLICAS_MIN: Final = 3
 REPLICAS_MAX: Final = 9
 HEARTBEATS_PER_ELECTION_TIMEOUT_MIN: Final = 3
+FSYNC_MAJORITY: Final = "majority"
+FSYNC_NONE: Final = "none"
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,31}", re.ASCII)
 _CLUSTER_ID: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
@@ -65,10 +67,15 @@ class RaftSettings:
 
 @dataclass(frozen=True)
 class LogSettings:
-    """``keep_tail_entries`` stay in the journal below a snapshot, so that a slow replica need not load it."""
+    """``keep_tail_entries`` stay in the journal below a snapshot, so that a slow replica need not load it.
+
+    ``fsync`` names what an acknowledgement is worth: ``majority``, the entry is on the disks of a majority; ``none``,
+    it is in their memory, and a power loss that hits a majority loses what was acknowledged.
+    """
 
     snapshot_every_commands: int = 250_000
     keep_tail_entries: int = 1_000
+    fsync: str = FSYNC_MAJORITY
 
 
 @dataclass(frozen=True)
@@ -192,8 +199,14 @@ def _read_raft(table: _Table) -> RaftSettings:
 def _read_log(table: _Table) -> LogSettings:
     snapshot_every = table.integer("snapshot_every_commands", 100, 10**9, LogSettings.snapshot_every_commands)
     keep_tail = table.integer("keep_tail_entries", 0, 10**6, LogSettings.keep_tail_entries)
+    fsync = table.text(
+        "fsync",
+        re.compile(f"{FSYNC_MAJORITY}|{FSYNC_NONE}"),
+        f'"{FSYNC_MAJORITY}" or "{FSYNC_NONE}"',
+        LogSettings.fsync,
+    )
     table.refuse_unknown_keys()
-    return LogSettings(snapshot_every, keep_tail)
+    return LogSettings(snapshot_every, keep_tail, fsync)
 
 
 def _read_engine(table: _Table) -> EngineSettings:

@@ -82,7 +82,8 @@ class Journal(PysyncobjJournal):  # type: ignore[misc]  # pysyncobj has no types
         map_size_bytes_max: int = 1024 * 1024 * _MIB,
         sync: bool = True,
     ) -> None:
-        """Open or create; a JournalError says why not. `sync=False` skips fsync: for simulations only."""
+        """Open or create; a JournalError says why not. `sync=False`: nothing is forced to disk, a power loss may take
+        everything."""
         self._path = Path(path)
         self._map_size_bytes_max = map_size_bytes_max
         self._entries: list[Entry] = []

@@ -27,7 +27,7 @@ from engine.types import EXCHANGE_ACCOUNT
 from replication import protocol, reads
 from replication.agreement import Agreement, Checkpoint
 from replication.background_snapshot import BackgroundSnapshot
-from replication.config import Config, node_addresses, node_data_dir, read_cluster_secret
+from replication.config import FSYNC_MAJORITY, Config, node_addresses, node_data_dir, read_cluster_secret
 from replication.forked import ask_child
 from replication.journal import Journal
 from replication.poller import GroupCommitPoller, Poller
@@ -85,7 +85,13 @@ class Node:
         self._agreement = Agreement(len(config.nodes))
 
         poller = Poller()
-        journal = Journal(data_dir / "journal", cluster_id=config.cluster_id, node_id=node_id)
+        self._fsyncs = config.log.fsync == FSYNC_MAJORITY
+        if not self._fsyncs:
+            logger.warning(
+                'fsync = "none": what is acknowledged is in the memory of a majority but on no disk, and a power loss '
+                "can lose it: after one, replace this node as if its disk were lost"
+            )
+        journal = Journal(data_dir / "journal", cluster_id=config.cluster_id, node_id=node_id, sync=self._fsyncs)
         transport = PeerTransport(
             node_id=node_id,
             bind=addresses.peer,
@@ -184,6 +190,7 @@ class Node:
             term=self._log.term,
             sequence=self.replica.machine.sequence,
             compiled=FORM.compiled,
+            fsyncs=self._fsyncs,
         )
 
     def _propose_tick(self) -> None:

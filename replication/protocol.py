@@ -7,7 +7,8 @@ many orders::
     gateway                                            replica
     SUBMIT   (u32 correlation, command record)*   -->
     QUERY    {correlation, name, arguments}       -->
-                                                  <--  STATUS   {node, serving, leader, term, sequence, compiled}
+                                                  <--  STATUS   {node, serving, leader, term, sequence, compiled,
+                                                                 fsyncs}
                                                   <--  RESULT   (u32 correlation, u8 outcome, u64 sequence,
                                                                  i64 timestamp_ns, u32 length, event records)*
                                                   <--  ANSWER   {correlation, sequence, value | error}
@@ -51,7 +52,7 @@ class ProtocolError(ValueError):
 class Status(msgspec.Struct, frozen=True):
     """``serving``: this replica leads and has applied everything of earlier terms. ``leader`` may be unknown ("").
 
-    ``compiled`` is the form of its engine.
+    ``compiled`` is the form of its engine; ``fsyncs``: what it acknowledges is on its disk.
     """
 
     node: str
@@ -60,6 +61,7 @@ class Status(msgspec.Struct, frozen=True):
     term: int
     sequence: int
     compiled: bool = False
+    fsyncs: bool = True
 
 
 class Query(msgspec.Struct, frozen=True):

@@ -132,7 +132,8 @@ class Door:
         group = self.group
         serving = group.leader == self.node_id
         compiled = self.node_id == "node-1"  # as where only one machine has a compiler
-        return Status(self.node_id, serving, group.leader, group.term, group.machine.sequence, compiled)
+        fsyncs = self.node_id == "node-2"
+        return Status(self.node_id, serving, group.leader, group.term, group.machine.sequence, compiled, fsyncs)
 
     async def open(self) -> None:
         self._server = await asyncio.get_running_loop().create_server(lambda: DoorLink(self), *self.address)

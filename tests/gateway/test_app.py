@@ -87,8 +87,12 @@ def test_metrics_count_requests_by_route_and_status(market: Market) -> None:
     expect(200, market.ana("DELETE", "/v1/orders"))
 
 
-def test_metrics_say_which_replicas_run_the_compiled_engine(market: Market) -> None:
+def test_metrics_say_which_replicas_run_the_compiled_engine_and_which_force_to_disk(market: Market) -> None:
     text = market.gateway.client(None)("GET", "/metrics").body.decode()
+    assert re.findall(r"^tally_replica_fsyncs(.*)$", text, re.MULTILINE) == [
+        '{node="node-1"} 0.0',
+        '{node="node-2"} 1.0',
+    ]
     assert re.findall(r"^tally_replica_engine_compiled(.*)$", text, re.MULTILINE) == [
         '{node="node-1"} 1.0',
         '{node="node-2"} 0.0',

@@ -36,10 +36,10 @@ reserve_requests = 1_000
 class NodesInProcess:
     """Starts, ticks and stops the nodes of one cluster."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, log_settings: str = "") -> None:
         with LocalCluster(directory) as cluster:
             config_file = cluster.config_file
-        config_file.write_text(config_file.read_text() + CLUSTER_SETTINGS)
+        config_file.write_text(config_file.read_text() + CLUSTER_SETTINGS.replace("[log]", f"[log]\n{log_settings}"))
         self.config = load_config(config_file)
         self.nodes = {node_id: Node(self.config, node_id) for node_id in NODE_IDS}
         self.links: list[GatewayLink] = []

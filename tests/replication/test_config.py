@@ -6,6 +6,7 @@ from replication.config import (
     Address,
     Config,
     ConfigError,
+    LogSettings,
     NodeAddresses,
     load_config,
     node_addresses,
@@ -43,7 +44,7 @@ def test_the_smallest_file_gets_the_documented_defaults(tmp_path: Path) -> None:
     assert config.nodes["node-3"] == NodeAddresses(Address("::1", 7103), Address("replica.example", 7203))
     raft = config.raft
     assert (raft.election_timeout_ms_min, raft.election_timeout_ms_max, raft.heartbeat_ms) == (400, 800, 50)
-    assert (config.log.snapshot_every_commands, config.log.keep_tail_entries) == (250_000, 1_000)
+    assert config.log == LogSettings(snapshot_every_commands=250_000, keep_tail_entries=1_000, fsync="majority")
     assert config.engine.reserve_requests == 100_000
     gateway = config.gateway
     assert (gateway.host, gateway.port, gateway.request_timeout_ms) == ("127.0.0.1", 8080, 10_000)
@@ -112,7 +113,8 @@ def test_a_fault_is_named_with_its_place(tmp_path: Path, old: str, new: str, com
         ("[raft]\nheartbeat_ms = true", "raft.heartbeat_ms: True is not a whole number from 5 to 20000"),
         ("[raft]\nheartbeat_ms = 50.5", "raft.heartbeat_ms: 50.5 is not a whole number"),
         ("[raft]\nhartbeat_ms = 50", "raft.hartbeat_ms: this key is not known"),
-        ("[log]\nfsync = false", "log.fsync: this key is not known"),
+        ("[log]\nfsync = false", 'log.fsync: False is not "majority" or "none"'),
+        ("[log]\nfsync = 'leader'", 'log.fsync: \'leader\' is not "majority" or "none"'),
         ("[log]\nsnapshot_every_commands = 0", "log.snapshot_every_commands: 0 is not a whole number"),
         ("[engine]\nreserve_requests = -1", "engine.reserve_requests: -1 is not a whole number from 0 to 100000000"),
         ("[engine]\nreserve = 1", "engine.reserve: this key is not known"),

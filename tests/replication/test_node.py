@@ -4,7 +4,9 @@ import collections
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import lmdb
 import pytest
 
 from engine.commands import Command, CreateAccount, CreateAsset, CreateMarket, Deposit, PlaceOrder
@@ -50,6 +52,29 @@ def open_exchange(cluster: NodesInProcess) -> tuple[str, GatewayLink]:
 def test_a_node_has_memory_ready_for_what_its_configuration_says(cluster: NodesInProcess) -> None:
     for node in cluster.nodes.values():
         assert node.replica.machine.receipts.segment_count() > Machine().receipts.segment_count()
+
+
+def test_a_node_without_fsync_says_so_at_every_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    opened: list[bool] = []
+    open_environment = lmdb.open
+
+    def noted(*arguments: Any, **options: Any) -> Any:
+        opened.append(options.get("sync", True))
+        return open_environment(*arguments, **options)
+
+    monkeypatch.setattr(lmdb, "open", noted)
+    nodes = NodesInProcess(tmp_path / "cluster", log_settings='fsync = "none"')
+    try:
+        assert opened.count(False) == 3  # the journals; snapshots are forced to disk in any case
+        nodes.stop("node-1")
+        caplog.clear()
+        nodes.start("node-1")
+        assert ["a power loss can lose it" in record.message for record in caplog.records].count(True) == 1
+        assert not any(node.status().fsyncs for node in nodes.nodes.values())
+    finally:
+        nodes.close()
 
 
 def test_commands_of_one_frame_are_committed_in_order_on_every_replica(cluster: NodesInProcess) -> None:
