@@ -33,6 +33,7 @@ examples:
   tally accept                           play the acceptance scenarios on the running exchange
   tally judge normal-seed23.bin.xz       execute a workload of a public benchmark and hash what was reported
   tally replay tally-data                execute the whole log again and compare every replica with it
+  tally admin certs --config c.toml --out tls     certificates for the machines of a cluster
 
 `tally COMMAND --help` says more about each command.
 """
@@ -67,9 +68,9 @@ def main(argv: list[str] | None = None) -> int:
         )
         return 2
     parser = build_parser()
-    # What follows `bench` is for its own parser.
+    # What follows these is for parsers of their own.
     arguments, rest = parser.parse_known_args(argv)
-    if rest and arguments.run is not _bench:
+    if rest and arguments.run not in (_admin, _bench):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     arguments.rest = rest
     try:
@@ -107,6 +108,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     gateway = commands.add_parser("gateway", help="run one HTTP gateway")
     gateway.add_argument("--config", type=Path, required=True, metavar="FILE", help="the cluster's TOML file")
+    gateway.add_argument("--name", default="gateway-1", help="whose certificate it shows to the nodes (%(default)s)")
     gateway.add_argument("--host", help="instead of gateway.host of the file")
     gateway.add_argument("--port", type=_port, help="instead of gateway.port of the file")
     gateway.add_argument(
@@ -180,6 +182,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     replay.set_defaults(run=_replay)
 
+    admin = commands.add_parser("admin", help="look after a cluster's certificates", add_help=False)
+    admin.set_defaults(run=_admin)
+
     bench = commands.add_parser("bench", help="measure parts of the exchange", add_help=False)
     bench.set_defaults(run=_bench)
 
@@ -238,23 +243,24 @@ def _node(arguments: argparse.Namespace) -> int:
 
 def _gateway(arguments: argparse.Namespace) -> int:
     from gateway.serve import GatewayOptions, serve
-    from replication.config import ConfigError, load_config, read_cluster_secret, read_master_key
+    from replication.config import ConfigError, load_config, read_master_key
+    from replication.identity import GATEWAY
+    from replication.tls import load_credentials
 
+    _log_to_stderr()
     try:
         config = load_config(arguments.config)
         options = GatewayOptions(
             host=arguments.host or config.gateway.host,
             port=config.gateway.port if arguments.port is None else arguments.port,
             doors={node_id: addresses.door for node_id, addresses in config.nodes.items()},
-            cluster_id=config.cluster_id,
-            cluster_secret=read_cluster_secret(config),
+            credentials=load_credentials(config, GATEWAY, arguments.name),
             master_key=read_master_key(config),
             bootstrap_operator=_read_key(arguments.operator_key) if arguments.operator_key else None,
             request_timeout_ms=config.gateway.request_timeout_ms,
         )
     except (ConfigError, _KeyFileError) as error:
         return _fail("gateway", error)
-    _log_to_stderr()
     serve(options)
     return 0
 
@@ -331,6 +337,12 @@ def _replay(arguments: argparse.Namespace) -> int:
     from sim.audit import main as audit
 
     return audit(arguments.directory)
+
+
+def _admin(arguments: argparse.Namespace) -> int:
+    from sim.admin import main as admin
+
+    return admin(arguments.rest)
 
 
 def _bench(arguments: argparse.Namespace) -> int:

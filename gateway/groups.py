@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import os
+import ssl
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -22,7 +22,6 @@ from gateway.metrics import GroupMetrics
 from gateway.outcomes import Outcome
 from gateway.replica_link import ReplicaLink
 from gateway.submissions import OnOutcome, Submissions
-from replication.handshake import NONCE_BYTES, Handshake
 from replication.protocol import (
     FRAME_BYTES_MAX,
     RESULT,
@@ -35,6 +34,8 @@ from replication.protocol import (
     encode_message,
     encode_submit,
 )
+from replication.refusals import Refusals
+from replication.tls import LinkCredentials, refusal_reason
 
 _SWEEP_INTERVAL_S: Final = 0.1
 _SILENCE_S_MAX: Final = 3.0
@@ -69,19 +70,15 @@ class Group:
         self,
         *,
         doors: dict[str, tuple[str, int]],
-        cluster_id: bytes,
-        cluster_secret: bytes,
-        name: str,
+        credentials: LinkCredentials,
         metrics: GroupMetrics,
         request_timeout_ms: int,
     ) -> None:
-        """``doors`` are the (host, port) of each node's door; ``name`` is what this gateway calls itself there."""
+        """``doors`` are the (host, port) of each node's door; the credentials say who this gateway is."""
         self.sequence = 0
         self.term = 0
         self.replicas = {node_id: Replica(node_id, host, port) for node_id, (host, port) in doors.items()}
-        self._cluster_id = cluster_id
-        self._cluster_secret = cluster_secret
-        self._name = name
+        self._credentials = credentials
         self._metrics = metrics
         self._request_timeout_s = request_timeout_ms / 1_000
         self._leader: ReplicaLink | None = None
@@ -99,6 +96,7 @@ class Group:
 
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._refusals = Refusals(self._loop.time)
         self._tasks = [self._loop.create_task(self._keep_linked(replica)) for replica in self.replicas.values()]
         self._tasks.append(self._loop.create_task(self._sweep()))
         for task in self._tasks:
@@ -250,10 +248,18 @@ class Group:
             replica.lost.clear()
             try:
                 await asyncio.wait_for(
-                    self._loop.create_connection(lambda: self._new_link(replica), replica.host, replica.port),
+                    self._loop.create_connection(
+                        lambda: self._new_link(replica),
+                        replica.host,
+                        replica.port,
+                        ssl=self._credentials.client_context,
+                    ),
                     _CONNECT_TIMEOUT_S,
                 )
                 await replica.lost.wait()
+            except ssl.SSLError as error:
+                self._refuse(replica, refusal_reason(error))
+                replica.link = None
             except OSError:
                 replica.link = None
             if replica.was_open:
@@ -262,28 +268,27 @@ class Group:
             failures = min(failures + 1, len(_RECONNECT_PAUSES_S) - 1)
 
     def _new_link(self, replica: Replica) -> ReplicaLink:
-        handshake = Handshake(
-            secret=self._cluster_secret,
-            cluster_id=self._cluster_id,
-            role="gateway",
-            name=self._name,
-            is_client=True,
-            nonce=os.urandom(NONCE_BYTES),
-        )
         replica.link = ReplicaLink(
-            handshake, replica.node_id, on_open=self._link_open, on_frame=self._receive, on_lost=self._link_lost
+            replica.node_id,
+            self._credentials.identity.cluster_id,
+            on_open=self._link_open,
+            on_frame=self._receive,
+            on_lost=self._link_lost,
         )
         return replica.link
 
     def _link_open(self, link: ReplicaLink) -> None:
         self.replicas[link.node_id].was_open = True
         self._metrics.link_up[link.node_id].set(1)
+        self._metrics.certificate_expiry_s.labels(link.node_id).set(link.certificate_expires_s)
 
     def _link_lost(self, link: ReplicaLink) -> None:
         """Whether what was sent on the link arrived is unknown from here on."""
         replica = self.replicas[link.node_id]
         replica.link = None
         replica.status = None
+        if link.refusal:
+            self._refuse(replica, link.refusal)
         self._metrics.link_up[link.node_id].set(0)
         for waiting_link, future in self._queries.values():
             if waiting_link is link and not future.done():
@@ -291,6 +296,9 @@ class Group:
         self._submissions.lose(link)
         self._choose_leader()
         replica.lost.set()
+
+    def _refuse(self, replica: Replica, why: str) -> None:
+        self._refusals.warn(f"{replica.node_id} at {replica.host}:{replica.port}", why)
 
     async def _sweep(self) -> None:
         """Give up on commands whose time is over, and drop links that say nothing."""

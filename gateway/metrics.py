@@ -61,6 +61,16 @@ class GroupMetrics:
             ["node"],
             registry=registry,
         )
+        # No value for a replica that was never seen: zero would look like a certificate that ended long ago.
+        self.certificate_expiry_s = Gauge(
+            "tally_replica_certificate_expiry_timestamp_seconds",
+            "When the certificate ends that the replica showed last.",
+            ["node"],
+            registry=registry,
+        )
+        self.own_certificate_expiry_s = Gauge(
+            "tally_certificate_expiry_timestamp_seconds", "When this gateway's certificate ends.", registry=registry
+        )
         self.link_up = {node: link_up.labels(node) for node in nodes}
         self.replica_sequence = {node: sequence.labels(node) for node in nodes}
         self.engine_compiled = {node: compiled.labels(node) for node in nodes}

@@ -1,23 +1,26 @@
-"""One connection to a replica's door: frames over TCP, behind the handshake.
+"""One connection to a replica's door: frames over TLS, behind the handshake.
 
-A frame is ``u32 little-endian length | payload``, as in ``replication.links``. Until the handshake is done
-nothing but its own small frames is read, and the replica must prove to be the node that the
-configuration names at this address.
+A frame is ``u32 little-endian length | payload``, as in ``replication.links``. The replica must prove by its
+certificate to be the node that the configuration names at this address; until it has said hello, nothing is sent.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Callable
 from struct import Struct
 from typing import Final, cast
 
-from replication.handshake import HANDSHAKE_FRAME_BYTES_MAX, Handshake, HandshakeRefused
+from replication.handshake import HANDSHAKE_FRAME_BYTES_MAX, HELLO, HandshakeRefused, check_hello, require_peer
+from replication.identity import NODE
 from replication.protocol import ProtocolError
+from replication.tls import read_identity, refusal_reason
 
 _LENGTH: Final = Struct("<I")
 _FRAME_BYTES_MAX: Final = 64 * 1024 * 1024
+_TURNED_AWAY: Final = "it turned this gateway away: its log says why"
 
 logger = logging.getLogger(__name__)
 
@@ -27,8 +30,8 @@ class ReplicaLink(asyncio.Protocol):
 
     def __init__(
         self,
-        handshake: Handshake,
         node_id: str,
+        cluster_id: bytes,
         *,
         on_open: Callable[[ReplicaLink], None],
         on_frame: Callable[[ReplicaLink, bytes], None],
@@ -36,8 +39,11 @@ class ReplicaLink(asyncio.Protocol):
     ) -> None:
         self.node_id = node_id
         self.open = False
+        self.refusal = ""
+        """Why this link never opened, in words for an operator; empty if nobody refused anybody."""
+        self.certificate_expires_s = 0.0
         self.heard_at_s = 0.0
-        self._handshake = handshake
+        self._cluster_id = cluster_id
         self._on_open = on_open
         self._on_frame = on_frame
         self._on_lost = on_lost
@@ -48,25 +54,38 @@ class ReplicaLink(asyncio.Protocol):
     def send(self, payload: bytes) -> None:
         """Queue one frame; the socket takes it when it can."""
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.writelines((_LENGTH.pack(len(payload)), payload))
+            # Joined, because each piece would become a TLS record of its own.
+            self._transport.write(_LENGTH.pack(len(payload)) + payload)
 
     def close(self, reason: str) -> None:
         """Drop the link at once, whatever is still queued, because something is wrong with it."""
-        if self._transport is not None and not self._transport.is_closing():
+        if self._transport is not None:
             logger.warning("link to %s dropped: %s", self.node_id, reason)
         self.abort()
 
     def abort(self) -> None:
         """Drop the link at once; nothing is wrong."""
-        if self._transport is not None and not self._transport.is_closing():
+        if self._transport is not None:
             self._transport.abort()
+            self._transport = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """TLS is done: look at whose certificate it was."""
         self._transport = cast(asyncio.Transport, transport)
         self.heard_at_s = self._loop.time()
-        self._send_handshake()
+        certificate = transport.get_extra_info("peercert")
+        try:
+            peer = read_identity(certificate)
+            require_peer(peer, cluster_id=self._cluster_id, role=NODE, names=(self.node_id,))
+        except (HandshakeRefused, ValueError) as error:
+            self._refuse(error)
+            return
+        self.certificate_expires_s = ssl.cert_time_to_seconds(certificate["notAfter"])
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._transport is not None and not self.open:
+            # In TLS 1.3 the replica looks at our certificate when TLS is done for us already.
+            self.refusal = refusal_reason(exc) if isinstance(exc, ssl.SSLError) else _TURNED_AWAY
         self.open = False
         self._transport = None
         self._on_lost(self)
@@ -85,7 +104,7 @@ class ReplicaLink(asyncio.Protocol):
             if end > len(buffer):
                 break
             self._receive(bytes(buffer[position + _LENGTH.size : end]))
-            if self._transport is None or self._transport.is_closing():
+            if self._transport is None:
                 return
             position = end
         del buffer[:position]
@@ -95,21 +114,15 @@ class ReplicaLink(asyncio.Protocol):
             if self.open:
                 self._on_frame(self, frame)
             else:
-                self._shake_hands(frame)
-        except (HandshakeRefused, ProtocolError) as error:
+                check_hello(frame)
+                self.send(HELLO)
+                self.open = True
+                self._on_open(self)
+        except HandshakeRefused as error:
+            self._refuse(error)
+        except ProtocolError as error:
             self.close(str(error))
 
-    def _shake_hands(self, frame: bytes) -> None:
-        self._handshake.receive(frame)
-        self._send_handshake()
-        if not self._handshake.done:
-            return
-        if (self._handshake.peer_role, self._handshake.peer_name) != ("node", self.node_id):
-            peer = f"{self._handshake.peer_role} {self._handshake.peer_name}"
-            raise HandshakeRefused(f"expected node {self.node_id} at this address, found {peer}")
-        self.open = True
-        self._on_open(self)
-
-    def _send_handshake(self) -> None:
-        for frame in self._handshake.outgoing():
-            self.send(frame)
+    def _refuse(self, why: object) -> None:
+        self.refusal = str(why)
+        self.abort()

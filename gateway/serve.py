@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import os
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +15,7 @@ from gateway.edge import Edge
 from gateway.groups import Group
 from gateway.hot import HotConnection
 from gateway.metrics import GatewayMetrics
+from replication.tls import LinkCredentials
 
 KEEP_ALIVE_TIMEOUT_S: Final = 75
 SHUTDOWN_TIMEOUT_S: Final = 4  # less than the supervisor's patience
@@ -28,16 +28,15 @@ logger = logging.getLogger(__name__)
 class GatewayOptions:
     """``doors`` are each node's (host, port) for gateways; ``bootstrap_operator`` is (key id, secret) or None.
 
-    ``cluster_id`` has 16 bytes; the secret, which replicas and gateways share, and the master key, which opens the
-    secrets of API keys, have 32. A request must arrive within ``receive_timeout_ms``, and a command has
-    ``request_timeout_ms`` from there to its outcome.
+    ``credentials`` say who this gateway is; the master key, which opens the secrets of API keys, has 32 bytes. A
+    request must arrive within ``receive_timeout_ms``, and a command has ``request_timeout_ms`` from there to its
+    outcome.
     """
 
     host: str
     port: int
     doors: dict[str, tuple[str, int]]
-    cluster_id: bytes
-    cluster_secret: bytes
+    credentials: LinkCredentials
     master_key: bytes
     bootstrap_operator: tuple[str, str] | None = None
     request_timeout_ms: int = 10_000
@@ -49,11 +48,10 @@ def build_server(options: GatewayOptions) -> uvicorn.Server:
     if len(options.master_key) != MASTER_KEY_SIZE:
         raise ValueError(f"the master key has {MASTER_KEY_SIZE} bytes, not {len(options.master_key)}")
     metrics = GatewayMetrics(options.doors)
+    metrics.group.own_certificate_expiry_s.set(options.credentials.expires_s)
     group = Group(
         doors=options.doors,
-        cluster_id=options.cluster_id,
-        cluster_secret=options.cluster_secret,
-        name=f"gateway-{os.urandom(4).hex()}",
+        credentials=options.credentials,
         metrics=metrics.group,
         request_timeout_ms=options.request_timeout_ms,
     )
@@ -86,7 +84,8 @@ def build_server(options: GatewayOptions) -> uvicorn.Server:
 def serve(options: GatewayOptions) -> None:
     """Serve until SIGTERM or SIGINT, then answer what is in progress, within SHUTDOWN_TIMEOUT_S, and return."""
     server = build_server(options)
-    logger.info("gateway for %d replicas on %s port %d", len(options.doors), options.host, options.port)
+    name = options.credentials.identity.name
+    logger.info("%s for %d replicas on %s port %d", name, len(options.doors), options.host, options.port)
     # What was built up to here lives as long as the process: the collector need not look at it again and again.
     gc.collect()
     gc.freeze()

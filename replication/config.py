@@ -3,9 +3,10 @@
 Only addresses, paths, sizes and times live here. A setting that changes results (a fee, a tick, a
 limit) is a command in the log instead, so that every replica and every replay agrees about it.
 
-Secrets are never in the file. It names the files that hold them, and the environment wins over
-those: ``TALLY_CLUSTER_SECRET`` and ``TALLY_MASTER_KEY``, both 64 hexadecimal digits. Replicas need the first
-one only; the master key opens the sealed API secrets and belongs to gateways.
+Secrets are never in the file. It names the files that hold them: the certificates and keys with which nodes and
+gateways prove to each other who they are (``{name}`` in their paths stands for the node or gateway), and the master
+key, which opens the sealed API secrets and belongs to gateways. For the latter the environment wins:
+``TALLY_MASTER_KEY``, 64 hexadecimal digits.
 
 Every fault is a :class:`ConfigError` that names the file, the key and what is allowed there::
 
@@ -22,7 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple, NoReturn
 
-CLUSTER_SECRET_VARIABLE: Final = "TALLY_CLUSTER_SECRET"
+from replication.identity import NAME
+
 MASTER_KEY_VARIABLE: Final = "TALLY_MASTER_KEY"
 SECRET_SIZE: Final = 32
 REPLICAS_MIN: Final = 3
@@ -31,8 +33,8 @@ HEARTBEATS_PER_ELECTION_TIMEOUT_MIN: Final = 3
 FSYNC_MAJORITY: Final = "majority"
 FSYNC_NONE: Final = "none"
 
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,31}", re.ASCII)
 _CLUSTER_ID: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
+_NAME_IN_PATHS: Final = "{name}"
 _SECRET: Final = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 _ADDRESS: Final = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+):(?P<port>[0-9]{1,5})", re.ASCII)
 
@@ -96,19 +98,32 @@ class GatewaySettings:
 
 @dataclass(frozen=True)
 class Config:
-    """One cluster, as ``path`` describes it. Paths are absolute; ``nodes`` is sorted by node id."""
+    """One cluster, as ``path`` describes it. Paths are absolute; ``nodes`` is sorted by node id.
+
+    ``certificate_files`` and ``key_files`` are patterns: ask :meth:`certificate_file` and :meth:`key_file`.
+    """
 
     path: Path
     cluster_id: bytes
     group: str
     nodes: Mapping[str, NodeAddresses]
     data_dir: Path
-    cluster_secret_file: Path
+    ca_file: Path
+    certificate_files: Path
+    key_files: Path
     master_key_file: Path
     raft: RaftSettings
     log: LogSettings
     engine: EngineSettings
     gateway: GatewaySettings
+
+    def certificate_file(self, name: str) -> Path:
+        """Where the certificate of one node or gateway is."""
+        return Path(str(self.certificate_files).replace(_NAME_IN_PATHS, name))
+
+    def key_file(self, name: str) -> Path:
+        """Where its key is."""
+        return Path(str(self.key_files).replace(_NAME_IN_PATHS, name))
 
 
 def load_config(path: Path) -> Config:
@@ -127,10 +142,12 @@ def load_config(path: Path) -> Config:
     config = Config(
         path=path,
         cluster_id=bytes.fromhex(cluster_id),
-        group=root.text("group", _NAME, "a name of lower-case letters, digits and '-'", default="main"),
+        group=root.text("group", NAME, "a name of lower-case letters, digits and '-'", default="main"),
         nodes=_read_nodes(root.table("nodes", required=True)),
         data_dir=root.file("data_dir", default="data"),
-        cluster_secret_file=root.file("cluster_secret_file", default="cluster.secret"),
+        ca_file=root.file("ca_file", default="tls/ca.crt"),
+        certificate_files=root.file("certificate_file", default=f"tls/{_NAME_IN_PATHS}.crt"),
+        key_files=root.file("key_file", default=f"tls/{_NAME_IN_PATHS}.key"),
         master_key_file=root.file("master_key_file", default="master.key"),
         raft=_read_raft(root.table("raft")),
         log=_read_log(root.table("log")),
@@ -156,21 +173,40 @@ def node_data_dir(config: Config, node_id: str) -> Path:
     return config.data_dir / node_id
 
 
-def read_cluster_secret(config: Config, environ: Mapping[str, str] = os.environ) -> bytes:
-    """The 32 bytes that replicas and gateways prove to each other to hold."""
-    return _read_secret(config, "cluster_secret_file", config.cluster_secret_file, CLUSTER_SECRET_VARIABLE, environ)
-
-
 def read_master_key(config: Config, environ: Mapping[str, str] = os.environ) -> bytes:
     """The 32 bytes under which gateways seal the secrets of API keys."""
-    return _read_secret(config, "master_key_file", config.master_key_file, MASTER_KEY_VARIABLE, environ)
+    text = environ.get(MASTER_KEY_VARIABLE)
+    where = f"environment variable {MASTER_KEY_VARIABLE}"
+    if text is None:
+        file = config.master_key_file
+        where = f"{file} (master_key_file of {config.path.name})"
+        try:
+            text = file.read_text(encoding="ascii")
+        except FileNotFoundError:
+            raise ConfigError(f"{where}: there is no such file, and {MASTER_KEY_VARIABLE} is not set") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{where}: cannot be read: {error}") from None
+        require_private(file, where)
+    if _SECRET.fullmatch(text.strip()) is None:
+        raise ConfigError(f"{where}: a secret is written as {2 * SECRET_SIZE} hexadecimal digits")
+    return bytes.fromhex(text.strip())
+
+
+def require_private(file: Path, where: str) -> None:
+    """ConfigError if a file that holds a secret is not there, or if every user of the machine may read it."""
+    try:
+        readable_by_others = bool(file.stat().st_mode & 0o004)
+    except OSError as error:
+        raise ConfigError(f"{where}: cannot be read: {error.strerror}") from None
+    if readable_by_others:
+        raise ConfigError(f"{where}: every user of this machine can read it: run chmod 600 on it")
 
 
 def _read_nodes(table: _Table) -> dict[str, NodeAddresses]:
     nodes: dict[str, NodeAddresses] = {}
     owners: dict[Address, str] = {}
     for node_id in sorted(table.keys()):
-        if _NAME.fullmatch(node_id) is None:
+        if NAME.fullmatch(node_id) is None:
             table.refuse(node_id, "a node id is made of lower-case letters, digits and '-', at most 32")
         node = table.table(node_id)
         nodes[node_id] = NodeAddresses(peer=node.address("peer"), door=node.address("door"))
@@ -221,26 +257,6 @@ def _read_gateway(table: _Table) -> GatewaySettings:
     timeout_ms = table.integer("request_timeout_ms", 100, 600_000, GatewaySettings.request_timeout_ms)
     table.refuse_unknown_keys()
     return GatewaySettings(host, port, timeout_ms)
-
-
-def _read_secret(config: Config, key: str, file: Path, variable: str, environ: Mapping[str, str]) -> bytes:
-    text = environ.get(variable)
-    if text is not None:
-        where = f"environment variable {variable}"
-    else:
-        where = f"{file} ({key} of {config.path.name})"
-        try:
-            readable_by_others = bool(file.stat().st_mode & 0o004)
-            text = file.read_text(encoding="ascii")
-        except FileNotFoundError:
-            raise ConfigError(f"{where}: there is no such file, and {variable} is not set") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{where}: cannot be read: {error}") from None
-        if readable_by_others:
-            raise ConfigError(f"{where}: every user of this machine can read it: run chmod 600 on it")
-    if _SECRET.fullmatch(text.strip()) is None:
-        raise ConfigError(f"{where}: a secret is written as {2 * SECRET_SIZE} hexadecimal digits")
-    return bytes.fromhex(text.strip())
 
 
 class _Table:

@@ -1,161 +1,76 @@
-"""Mutual proof of a shared secret at the start of every link, peers and gateways alike. No I/O: frames in, frames out.
+"""How a link begins, peers and gateways alike. No I/O.
 
-Each side sends HELLO (who am I, in which cluster, a fresh nonce). Having seen the other's HELLO it sends
+::
 
-    PROOF = HMAC-SHA256(secret, direction label | client's HELLO | server's HELLO)
+    client                                         server
+      |  TLS 1.3, both certificates (replication.tls) |
+      |<--------------------------------------------->|
+      |                                               |  is this certificate's holder welcome here?
+      |                                       HELLO   |
+      |<----------------------------------------------|
+      |  is this the node that I dialled?             |
+      |  HELLO                                        |
+      |---------------------------------------------->|
+      |                  frames                       |
 
-The label differs by direction, so a proof cannot be sent back to its author; both nonces are inside, so a recorded
-proof is worthless on another link. Until both proofs are checked nothing else is parsed and nothing else is sent.
+TLS proves that both certificates are of this cluster's CA; :func:`require_peer` then looks at whom they name. The HELLO
+says nothing but the version of what follows: who the sender is, its certificate has said. In TLS 1.3 a client
+is ready before the server has seen the client's certificate, so the server's HELLO also says "you are welcome": only
+then does the client take the link for open and send anything.
 
-Limit: the handshake authenticates the two ends of a link when it is opened. It does not encrypt, and it does not
-protect the frames that follow from somebody who can rewrite traffic on the wire: links belong on loopback or a private
-network. TLS underneath is the remedy and leaves this protocol as it is.
+Source: docs/adr/0015-links-speak-mutual-tls.md
 """
 
-import enum
-import hashlib
-import hmac
-import re
-import struct
+from __future__ import annotations
 
-PROTOCOL_VERSION = 1
-SECRET_BYTES = 32
-CLUSTER_ID_BYTES = 16
-NONCE_BYTES = 16
-HANDSHAKE_FRAME_BYTES_MAX = 256
+import struct
+from collections.abc import Collection
+from typing import Final
+
+from replication.identity import Identity
+
+PROTOCOL_VERSION: Final = 2
+HANDSHAKE_FRAME_BYTES_MAX: Final = 64
 """Until the handshake is done no frame needs to be larger: owners of links should enforce it."""
 
-_HELLO = 1
-_PROOF = 2
-# kind, protocol version, cluster id, role, nonce, length of the name that follows
-_HELLO_HEAD = struct.Struct(f"<BH{CLUSTER_ID_BYTES}sB{NONCE_BYTES}sB")
-_ROLE_CODES = {"node": 1, "gateway": 2}
-_ROLES = {code: role for role, code in _ROLE_CODES.items()}
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_CLIENT_LABEL = b"tallystick link v1, proof of the client"
-_SERVER_LABEL = b"tallystick link v1, proof of the server"
+_HELLO: Final = struct.Struct("<5sH")
+_MAGIC: Final = b"tally"
+
+HELLO: Final = _HELLO.pack(_MAGIC, PROTOCOL_VERSION)
 
 
 class HandshakeRefused(Exception):
     """The other side may not speak to us; the message says why. The link must be closed."""
 
 
-class _Stage(enum.Enum):
-    AWAITS_HELLO = enum.auto()
-    AWAITS_PROOF = enum.auto()
-    DONE = enum.auto()
-    REFUSED = enum.auto()
+def check_hello(frame: bytes) -> None:
+    """HandshakeRefused if a link's first frame is not a HELLO of our version."""
+    # A later version may say more behind these fields.
+    if len(frame) < _HELLO.size or not frame.startswith(_MAGIC):
+        raise HandshakeRefused("its first frame is not a hello")
+    _magic, version = _HELLO.unpack_from(frame)
+    if version != PROTOCOL_VERSION:
+        raise HandshakeRefused(
+            f"it speaks version {version} of the link protocol, this process version {PROTOCOL_VERSION}: "
+            "install the same version of Tallystick on both machines"
+        )
 
 
-class Handshake:
-    """One side of one handshake. Feed received frames to `receive`, send what `outgoing` returns, until `done`."""
-
-    def __init__(
-        self, *, secret: bytes, cluster_id: bytes, role: str, name: str, is_client: bool, nonce: bytes
-    ) -> None:
-        """`nonce` must be fresh random bytes (os.urandom). The client is the side that opened the link."""
-        if len(secret) != SECRET_BYTES:
-            raise ValueError(f"the cluster secret has {SECRET_BYTES} bytes, not {len(secret)}")
-        if len(cluster_id) != CLUSTER_ID_BYTES:
-            raise ValueError(f"a cluster id has {CLUSTER_ID_BYTES} bytes, not {len(cluster_id)}")
-        if not _NAME.fullmatch(name):
-            raise ValueError(f"not a name for a link: {name!r}")
-        assert len(nonce) == NONCE_BYTES, len(nonce)
-        self._secret = secret
-        self._cluster_id = cluster_id
-        self._role = role
-        self._name = name
-        self._is_client = is_client
-        self._nonce = nonce
-        self._own_hello = _encode_hello(cluster_id, role, name, nonce)
-        self._peer_hello = b""
-        self._peer_name = ""
-        self._peer_role = ""
-        self._outgoing = [self._own_hello]
-        self._stage = _Stage.AWAITS_HELLO
-
-    @property
-    def done(self) -> bool:
-        """Whether the other side has proved that it knows the secret."""
-        return self._stage is _Stage.DONE
-
-    @property
-    def peer_name(self) -> str:
-        """Who the other side is; only once `done`."""
-        assert self.done, "the name is not proved yet"
-        return self._peer_name
-
-    @property
-    def peer_role(self) -> str:
-        """What the other side is, "node" or "gateway"; only once `done`."""
-        assert self.done, "the role is not proved yet"
-        return self._peer_role
-
-    def outgoing(self) -> list[bytes]:
-        """Frames to send now, in order; each is returned once."""
-        frames, self._outgoing = self._outgoing, []
-        return frames
-
-    def receive(self, frame: bytes) -> None:
-        """Take one frame of the other side; HandshakeRefused if it may not speak to us."""
-        try:
-            if self._stage is _Stage.AWAITS_HELLO:
-                self._receive_hello(frame)
-            elif self._stage is _Stage.AWAITS_PROOF:
-                self._receive_proof(frame)
-            else:
-                raise HandshakeRefused("a frame after the end of the handshake")
-        except HandshakeRefused:
-            self._stage = _Stage.REFUSED
-            self._outgoing.clear()
-            raise
-
-    def _receive_hello(self, frame: bytes) -> None:
-        if len(frame) < 3 or frame[0] != _HELLO:
-            raise HandshakeRefused("the first frame is not a hello")
-        # Version first: a later version may lay out the rest differently.
-        version = int.from_bytes(frame[1:3], "little")
-        if version != PROTOCOL_VERSION:
-            raise HandshakeRefused(f"protocol version {version}, ours is {PROTOCOL_VERSION}")
-        if len(frame) < _HELLO_HEAD.size:
-            raise HandshakeRefused("a hello that is too short")
-        _kind, _version, cluster_id, role_code, nonce, name_bytes = _HELLO_HEAD.unpack_from(frame)
-        name = frame[_HELLO_HEAD.size :].decode("ascii", errors="replace")
-        if len(frame) - _HELLO_HEAD.size != name_bytes or not _NAME.fullmatch(name):
-            raise HandshakeRefused("a hello without a proper name")
-        if role_code not in _ROLES:
-            raise HandshakeRefused(f"unknown role {role_code}")
-        if cluster_id != self._cluster_id:
-            raise HandshakeRefused(f"cluster id {cluster_id.hex()}, ours is {self._cluster_id.hex()}")
-        if nonce == self._nonce:
-            raise HandshakeRefused("our own hello was sent back to us")
-        if (name, _ROLES[role_code]) == (self._name, self._role):
-            raise HandshakeRefused(f"the other side calls itself {name!r}, which is our own name")
-        self._peer_hello = frame
-        self._peer_name = name
-        self._peer_role = _ROLES[role_code]
-        self._outgoing.append(bytes([_PROOF]) + self._proof(by_client=self._is_client))
-        self._stage = _Stage.AWAITS_PROOF
-
-    def _receive_proof(self, frame: bytes) -> None:
-        if not frame or frame[0] != _PROOF:
-            raise HandshakeRefused("the second frame is not a proof")
-        if not hmac.compare_digest(frame[1:], self._proof(by_client=not self._is_client)):
-            raise HandshakeRefused("wrong secret")
-        self._stage = _Stage.DONE
-
-    def _proof(self, *, by_client: bool) -> bytes:
-        if self._is_client:
-            client_hello, server_hello = self._own_hello, self._peer_hello
-        else:
-            client_hello, server_hello = self._peer_hello, self._own_hello
-        label = _CLIENT_LABEL if by_client else _SERVER_LABEL
-        # A hello states the length of its name, so the concatenation can be read in one way only.
-        return hmac.new(self._secret, label + client_hello + server_hello, hashlib.sha256).digest()
-
-
-def _encode_hello(cluster_id: bytes, role: str, name: str, nonce: bytes) -> bytes:
-    if role not in _ROLE_CODES:
-        raise ValueError(f"unknown role {role!r}")
-    head = _HELLO_HEAD.pack(_HELLO, PROTOCOL_VERSION, cluster_id, _ROLE_CODES[role], nonce, len(name))
-    return head + name.encode("ascii")
+def require_peer(peer: Identity, *, cluster_id: bytes, role: str, names: Collection[str] | None = None) -> None:
+    """HandshakeRefused unless the certificate is of this cluster, this role and, if given, one of these names."""
+    if peer.cluster_id != cluster_id:
+        raise HandshakeRefused(
+            f"its certificate is that of {peer}, but this is cluster {cluster_id.hex()}: "
+            "correct the addresses or cluster_id in the configuration"
+        )
+    if peer.role != role:
+        raise HandshakeRefused(
+            f"its certificate is that of {peer.role} {peer.name}, but only a {role} may be at this end: "
+            "correct the addresses, or give it a certificate of that role"
+        )
+    if names is not None and peer.name not in names:
+        expected = " or ".join(sorted(names))
+        raise HandshakeRefused(
+            f"its certificate is that of {peer.role} {peer.name}, expected was {expected}: "
+            "correct the addresses in the configuration, or give it its own certificate"
+        )

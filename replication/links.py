@@ -1,92 +1,113 @@
-"""Framed TCP links on a poller: the carrier under peer links and under the door for gateways.
+"""Framed links over TLS on a poller: the carrier under peer links and under the door for gateways.
 
-A frame is `u32 little-endian length | payload`. A link knows nothing about what the payload means.
+A frame is `u32 little-endian length | payload`. A link knows nothing about what the payload means. Below the frames is
+TLS, always (`replication.tls`): until its handshake is done no frame can be queued and none is delivered.
 
-Receiving: bytes are read into one buffer and frames are cut out of it in place. Bytes are moved to the front of the
-buffer only when the frame under way does not fit behind them, so each byte moves at most about once and large frames
-cost linear time. A frame larger than `frame_bytes_max` closes the link before any memory is set aside for it.
+Receiving: what the kernel has goes through TLS into one buffer and frames are cut out of it in place. Bytes are moved
+to the front of the buffer only when the frame under way does not fit behind them, so each byte moves at most about once
+and large frames cost linear time. A frame larger than `frame_bytes_max` closes the link before memory is set aside.
 
-Sending: `queue()` says that a frame is free to leave from now on; `flush()` offers all queued frames to the kernel in
-few system calls. What the kernel does not take leaves when the socket becomes writable.
+Sending: `queue()` says that a frame is free to leave from now on; `flush()` encrypts all queued frames together, so
+small ones share TLS records, and offers them to the kernel in few system calls. What the kernel does not take leaves
+when the socket becomes writable; only then are more frames encrypted.
+
+TLS lives between two memory buffers (ssl.MemoryBIO) instead of around the socket, because a wrapped socket would cost
+two system calls for every record of at most 16 KB that is read.
 """
 
 import errno
-import itertools
-import logging
 import socket
+import ssl
 import struct
 from collections import deque
 from collections.abc import Callable
+from typing import cast
 
+from replication.identity import Identity
 from replication.poller import ERROR, READ, WRITE, EventSource
+from replication.tcp import tune
+from replication.tls import read_identity, refusal_reason
 
 FRAME_BYTES_MAX = 64 * 1024 * 1024
 
 _LENGTH = struct.Struct("<I")
 _BUFFER_BYTES = 256 * 1024
+_RECEIVE_BYTES = 64 * 1024
 _READ_BYTES_PER_EVENT = 4 * 1024 * 1024
-_BUFFERS_PER_WRITE = 256
+_ENCRYPT_BYTES = 128 * 1024
 _JOIN_BELOW_BYTES = 4096
-_UNACKNOWLEDGED_TIMEOUT_MS = 5_000
-
-logger = logging.getLogger(__name__)
 
 FrameCallback = Callable[[bytes], None]
 ClosedCallback = Callable[[str], None]
 
 
 class FramedSocket:
-    """One TCP link that carries frames; owns its socket.
+    """One TLS link that carries frames; owns its socket.
 
-    `on_frame(payload)` is called for every frame, from inside `Poller.poll`; it may close the link, after which no
-    further frame of the batch is delivered. `on_closed(reason)` is called exactly once, whoever closes the link, and
-    may be called from inside `flush()` or `send()`.
+    `on_secured()` is called when the TLS handshake is done: look at `peer()`, and close the link if it is not
+    welcome. `on_frame(payload)` is called for every frame, from inside `Poller.poll`; it may close the link, after
+    which no further frame of the batch is delivered. `on_closed(reason)` is called exactly once, whoever closes the
+    link, and may be called from inside `flush()` or `send()`.
     """
 
     def __init__(
         self,
         sock: socket.socket,
         poller: EventSource,
+        context: ssl.SSLContext,
+        *,
+        on_secured: Callable[[], None],
         on_frame: FrameCallback,
         on_closed: ClosedCallback,
-        *,
-        on_connected: Callable[[], None] | None = None,
+        connecting: bool = False,
         frame_bytes_max: int = FRAME_BYTES_MAX,
     ) -> None:
-        """Take over a connected socket, or one whose connect is under way if `on_connected` is given."""
+        """Take over a connected socket, or one whose connect is under way if `connecting`.
+
+        The context is one for clients or for servers, and so is this end of the link.
+        """
         self.frame_bytes_max = frame_bytes_max
+        self.on_secured = on_secured
         self.on_frame = on_frame
         self.on_closed = on_closed
+        self.secured = False
         self.closed = False
+        self.refusal = ""
+        """Why TLS failed, in words for an operator; empty as long as it has not."""
         self._socket = sock
         self._poller = poller
         self._fd = sock.fileno()
-        self._on_connected = on_connected
+        self._received = ssl.MemoryBIO()
+        self._to_send = ssl.MemoryBIO()
+        is_server = context.protocol is ssl.PROTOCOL_TLS_SERVER
+        self._tls = context.wrap_bio(self._received, self._to_send, server_side=is_server)
         self._buffer = bytearray(_BUFFER_BYTES)
         self._start = 0
         self._end = 0
         self._outgoing: deque[bytes | memoryview] = deque()
-        self._backlog_bytes = 0
-        self._waits_for_writable = on_connected is not None
+        self._outgoing_bytes = 0
+        self._encrypted = memoryview(b"")
+        self._connecting = connecting
+        self._waits_for_writable = connecting
         sock.setblocking(False)
         if sock.family in (socket.AF_INET, socket.AF_INET6):
-            _tune(sock)
+            tune(sock)
         self._subscribe()
 
     @property
     def backlog_bytes(self) -> int:
         """Bytes that are queued and that the kernel has not taken yet."""
-        return self._backlog_bytes
+        return self._outgoing_bytes + len(self._encrypted)
 
-    @property
-    def connecting(self) -> bool:
-        """Whether the connect is still under way; frames queued meanwhile leave once it is done."""
-        return self._on_connected is not None
+    def peer(self) -> Identity:
+        """Whom the other side's certificate names; once the link is secured. ValueError if nobody."""
+        return read_identity(self._tls.getpeercert())
 
     def queue(self, payload: bytes) -> None:
         """Add one frame that may leave at any time from now on; `flush()` makes it leave soon."""
         if self.closed:
             return
+        assert self.secured, "a frame for somebody who has proved nothing"
         size_bytes = len(payload)
         assert size_bytes <= FRAME_BYTES_MAX, f"frame of {size_bytes} bytes exceeds {FRAME_BYTES_MAX}"
         header = _LENGTH.pack(size_bytes)
@@ -95,11 +116,11 @@ class FramedSocket:
         else:
             self._outgoing.append(header)
             self._outgoing.append(payload)
-        self._backlog_bytes += len(header) + size_bytes
+        self._outgoing_bytes += len(header) + size_bytes
 
     def flush(self) -> None:
         """Offer queued frames to the kernel unless it is already known to be full."""
-        if not self._waits_for_writable:
+        if not self._waits_for_writable and not self.closed:
             self._write()
 
     def send(self, payload: bytes) -> None:
@@ -115,7 +136,8 @@ class FramedSocket:
         self._poller.unsubscribe(self._fd)
         self._socket.close()
         self._outgoing.clear()
-        self._backlog_bytes = 0
+        self._outgoing_bytes = 0
+        self._encrypted = memoryview(b"")
         self._buffer = bytearray()
         self.on_closed(reason)
 
@@ -124,7 +146,7 @@ class FramedSocket:
         self._poller.subscribe(self._fd, self._on_event, mask)
 
     def _on_event(self, _fd: int, event_mask: int) -> None:
-        if self._on_connected is not None:
+        if self._connecting:
             self._finish_connecting()
         if event_mask & READ and not self.closed:
             self._read()
@@ -134,63 +156,120 @@ class FramedSocket:
             self._write()
 
     def _finish_connecting(self) -> None:
-        on_connected = self._on_connected
-        assert on_connected is not None
         code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             self.close(f"connect failed: {errno.errorcode.get(code, code)}")
             return
-        self._on_connected = None
-        on_connected()
+        self._connecting = False
+        self._shake_hands()
+
+    def _shake_hands(self) -> None:
+        try:
+            self._tls.do_handshake()
+            self.secured = True
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLError as error:
+            self._refuse(error)
+            return
+        self._write()
+        if self.secured and not self.closed:
+            self.on_secured()
+
+    def _refuse(self, error: ssl.SSLError) -> None:
+        self.refusal = refusal_reason(error)
+        # TLS has left an alert for the other side: it should know why.
+        self._outgoing.clear()
+        self._outgoing_bytes = 0
+        self._write()
+        self.close(f"refused: {self.refusal}")
 
     def _write(self) -> None:
-        outgoing = self._outgoing
         try:
-            while outgoing:
-                sent_bytes = self._socket.sendmsg(list(itertools.islice(outgoing, _BUFFERS_PER_WRITE)))
-                self._backlog_bytes -= sent_bytes
-                self._drop_sent(sent_bytes)
+            while self._encrypted or self._encrypt():
+                sent_bytes = self._socket.send(self._encrypted)
+                self._encrypted = self._encrypted[sent_bytes:]
         except BlockingIOError:
             pass
         except OSError as error:
             self.close(f"write failed: {error}")
             return
-        if bool(outgoing) != self._waits_for_writable:
-            self._waits_for_writable = bool(outgoing)
+        if bool(self._encrypted) != self._waits_for_writable:
+            self._waits_for_writable = bool(self._encrypted)
             self._subscribe()
 
-    def _drop_sent(self, sent_bytes: int) -> None:
+    def _encrypt(self) -> bool:
+        """Get the next bytes for the kernel; False if there are none."""
+        if self._outgoing:
+            with memoryview(self._take_outgoing()) as plain:
+                written_bytes = 0
+                while written_bytes < len(plain):  # each call makes one record
+                    written_bytes += self._tls.write(plain[written_bytes:])
+        self._encrypted = memoryview(self._to_send.read())
+        return bool(self._encrypted)
+
+    def _take_outgoing(self) -> bytes | memoryview:
         outgoing = self._outgoing
-        while sent_bytes:
-            head = outgoing[0]
-            if sent_bytes < len(head):
-                outgoing[0] = memoryview(head)[sent_bytes:]
-                return
-            sent_bytes -= len(head)
-            outgoing.popleft()
+        pieces: list[bytes | memoryview] = []
+        size_bytes = 0
+        while outgoing and size_bytes < _ENCRYPT_BYTES:
+            room_bytes = _ENCRYPT_BYTES - size_bytes
+            piece = outgoing[0]
+            if len(piece) > room_bytes:
+                outgoing[0] = memoryview(piece)[room_bytes:]
+                piece = memoryview(piece)[:room_bytes]
+            else:
+                outgoing.popleft()
+            pieces.append(piece)
+            size_bytes += len(piece)
+        self._outgoing_bytes -= size_bytes
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _read(self) -> None:
         read_bytes = 0
         # The limit keeps one fast sender from starving the other links and the tick.
         while read_bytes < _READ_BYTES_PER_EVENT:
-            self._make_room()
-            room_bytes = len(self._buffer) - self._end
             try:
-                with memoryview(self._buffer) as view:
-                    received_bytes = self._socket.recv_into(view[self._end :])
+                received = self._socket.recv(_RECEIVE_BYTES)
             except BlockingIOError:
                 return
             except OSError as error:
                 self.close(f"read failed: {error}")
                 return
-            if received_bytes == 0:
+            if not received:
                 self.close("closed by the other side")
                 return
-            self._end += received_bytes
-            read_bytes += received_bytes
-            self._deliver()
-            if self.closed or received_bytes < room_bytes:
+            read_bytes += len(received)
+            self._received.write(received)
+            if not self.secured:
+                self._shake_hands()
+            if self.secured and not self.closed:
+                self._decrypt()
+            if self.closed or len(received) < _RECEIVE_BYTES:
                 return
+
+    def _decrypt(self) -> None:
+        """Take what TLS makes of the received bytes, and deliver the frames in it."""
+        while self._received.pending or self._tls.pending():
+            self._make_room()
+            try:
+                with memoryview(self._buffer) as view:
+                    # With a buffer it answers a number, whatever its annotation says.
+                    decrypted_bytes = cast(int, self._tls.read(len(view) - self._end, view[self._end :]))
+            except ssl.SSLWantReadError:  # the rest of a record is still on its way
+                break
+            except ssl.SSLError as error:
+                self._refuse(error)
+                return
+            if decrypted_bytes == 0:  # the other side said goodbye
+                self.close("closed by the other side")
+                return
+            self._end += decrypted_bytes
+            self._deliver()
+            if self.closed:
+                return
+        if self._to_send.pending:  # TLS answers by itself, to a new key for instance
+            self.flush()
 
     def _make_room(self) -> None:
         """Ensure that the frame under way fits behind `_start` and that there is room to read into."""
@@ -225,121 +304,6 @@ class FramedSocket:
             self.on_frame(payload)
             if self.closed:
                 return
-
-
-class Listener:
-    """Accepts TCP links on one explicit address; there is no default that would listen on every interface."""
-
-    def __init__(
-        self,
-        host: str,
-        port: int,
-        poller: EventSource,
-        on_accepted: Callable[[socket.socket, str], None],
-    ) -> None:
-        """Bind and listen at once; OSError if the address is taken. Port 0 picks a free one, see `address`.
-
-        `on_accepted(sock, "host:port of the other side")` owns the socket.
-        """
-        family, address = resolve(host, port)
-        self._poller = poller
-        self._on_accepted = on_accepted
-        self._socket = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self._socket.bind(address)
-            self._socket.listen(128)
-        except OSError:
-            self._socket.close()
-            raise
-        self._socket.setblocking(False)
-        poller.subscribe(self._socket.fileno(), self._on_event, READ)
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """The bound (host, port)."""
-        name = self._socket.getsockname()
-        return name[0], name[1]
-
-    def close(self) -> None:
-        """Stop listening; accepted links live on."""
-        if self._socket.fileno() >= 0:
-            self._poller.unsubscribe(self._socket.fileno())
-            self._socket.close()
-
-    def _on_event(self, _fd: int, _event_mask: int) -> None:
-        while self._socket.fileno() >= 0:
-            try:
-                sock, address = self._socket.accept()
-            except BlockingIOError:
-                return
-            except ConnectionAbortedError:
-                continue
-            except OSError as error:
-                # Out of descriptors, most likely: the links we have are worth more than a new one.
-                logger.warning("cannot accept a connection: %s", error)
-                return
-            self._on_accepted(sock, f"{address[0]}:{address[1]}")
-
-
-def connect(
-    host: str,
-    port: int,
-    poller: EventSource,
-    *,
-    on_frame: FrameCallback,
-    on_closed: ClosedCallback,
-    on_connected: Callable[[], None],
-    frame_bytes_max: int = FRAME_BYTES_MAX,
-) -> FramedSocket:
-    """Begin to connect and return at once; the outcome is `on_connected()` or `on_closed(reason)`.
-
-    OSError if the address cannot be resolved or the attempt fails on the spot. A host that is a name is looked up
-    in the calling thread, which blocks: give an IP address where the caller may not wait.
-    """
-    family, address = resolve(host, port)
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    sock.setblocking(False)
-    try:
-        sock.connect(address)
-    except BlockingIOError:
-        pass
-    except OSError:
-        sock.close()
-        raise
-    return FramedSocket(
-        sock,
-        poller,
-        on_frame,
-        on_closed,
-        on_connected=on_connected,
-        frame_bytes_max=frame_bytes_max,
-    )
-
-
-def resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int]]:
-    """The first address of (host, port), IPv4 before IPv6; OSError if there is none.
-
-    Numeric addresses need no look-up.
-    """
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-    except socket.gaierror:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    found.sort(key=lambda item: item[0] != socket.AF_INET)
-    family, _type, _protocol, _name, address = found[0]
-    return family, (str(address[0]), int(address[1]))
-
-
-def _tune(sock: socket.socket) -> None:
-    # Small frames must not wait for acknowledgements of earlier ones.
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    # A machine that lost power says no goodbye: give up on unanswered data, and probe idle links.
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_TIMEOUT_MS)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 5)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
 
 
 def _error_reason(sock: socket.socket) -> str:

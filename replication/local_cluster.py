@@ -3,7 +3,7 @@
 ::
 
     cluster.toml     three replicas on loopback ports (replication.config)
-    cluster.secret   what replicas and gateways prove to each other
+    tls/             the cluster's CA, and a certificate and a key for each replica and the gateway
     master.key       seals the API secrets in the log: losing it means new API keys for everybody
     operator.key     JSON {"key_id", "secret"}: the operator's API key
     data/node-1/     what one replica keeps (data/node-2, data/node-3)
@@ -15,19 +15,25 @@ cluster.toml is written last: where it stands, everything else was written befor
 
 from __future__ import annotations
 
+import datetime
 import errno
 import fcntl
 import json
 import os
+import re
 import secrets
+import shutil
 import socket
 from pathlib import Path
 from typing import Final, Self
 
+from replication.certificates import CA_CERTIFICATE, CA_DAYS, Authority, CertificateError, make_certificates
 from replication.config import Config, load_config
+from replication.identity import GATEWAY, NODE, Identity
 from replication.private_directory import create_private_directory, sync_directory
 
 NODE_IDS: Final = ("node-1", "node-2", "node-3")
+GATEWAY_NAME: Final = "gateway-1"
 LOOPBACK: Final = "127.0.0.1"
 OPERATOR_KEY_ID: Final = "operator"
 
@@ -37,16 +43,24 @@ _PORT_FIRST: Final = 20_000
 _PORT_LAST: Final = 31_999
 _PORT_TRIES: Final = 200
 _UNFINISHED: Final = ".new"
-_OWN_NAMES: Final = frozenset(("cluster.toml", "cluster.secret", "master.key", "operator.key", "logs", "run"))
+_OWN_NAMES: Final = frozenset(("cluster.toml", "master.key", "operator.key", "tls", "logs", "run"))
+# A cluster on one machine starts as a whole, so all its certificates can be changed at once, long before they end.
+_CERTIFICATE_DAYS_MIN: Final = 365
 
 _CLUSTER_TOML: Final = """\
 # A cluster on this machine, made by `tally up`. Ports that are taken at a later start are chosen anew.
 cluster_id = "{cluster_id}"
 group = "main"
 data_dir = "data"
-cluster_secret_file = "cluster.secret"
-master_key_file = "master.key"
+{tls}master_key_file = "master.key"
 """
+_TLS_TOML: Final = """\
+ca_file = "tls/ca.crt"
+certificate_file = "tls/{name}.crt"
+key_file = "tls/{name}.key"
+"""
+# Version 0.1 had one secret for all links instead.
+_SECRET_OF_0_1: Final = re.compile(r"^cluster_secret_file\s*=.*\n", re.MULTILINE)
 _NODE_TOML: Final = """
 [nodes.{node_id}]
 peer = "{host}:{peer_port}"
@@ -76,7 +90,9 @@ class LocalCluster:
             for folder in (self.directory, self.log_dir, self.run_dir):
                 create_private_directory(folder)
             self._lock = self._take_lock()
-            if not self.config_file.exists():
+            if self.config_file.exists():
+                self._leave_version_0_1()
+            else:
                 self._write_new_cluster()
         except OSError as error:
             raise LocalClusterError(
@@ -86,8 +102,17 @@ class LocalCluster:
         self._require_the_secrets()
 
     def load(self) -> Config:
-        """The configuration, after moving replicas whose ports somebody else has taken. ConfigError as always."""
+        """The configuration, after moving replicas whose ports somebody else has taken. ConfigError as always.
+
+        Everybody whom it names has a certificate then. LocalClusterError if one cannot be made.
+        """
         config = load_config(self.config_file)
+        try:
+            self._complete_certificates(config)
+        except CertificateError as error:
+            raise LocalClusterError(str(error)) from None
+        except OSError as error:
+            raise LocalClusterError(f"{error.filename} cannot be written: {error.strerror}.") from None
         text = self.config_file.read_text(encoding="utf-8")
         moved = text
         for addresses in config.nodes.values():
@@ -142,21 +167,51 @@ class LocalCluster:
         # A start that was cut short may have left some of the secrets: those are kept.
         operator_key = json.dumps({"key_id": OPERATOR_KEY_ID, "secret": secrets.token_hex(32)}) + "\n"
         for name, text in (
-            ("cluster.secret", secrets.token_hex(32) + "\n"),
             ("master.key", secrets.token_hex(32) + "\n"),
             ("operator.key", operator_key),
         ):
             if not (self.directory / name).exists():
                 _write_whole(self.directory / name, text)
-        document = _CLUSTER_TOML.format(cluster_id=secrets.token_hex(16))
+        document = _CLUSTER_TOML.format(cluster_id=secrets.token_hex(16), tls=_TLS_TOML)
         for node_id in NODE_IDS:
             peer_port = free_port(avoid=document)
             door_port = free_port(avoid=f"{document}{peer_port}")
             document += _NODE_TOML.format(node_id=node_id, host=LOOPBACK, peer_port=peer_port, door_port=door_port)
         _write_whole(self.config_file, document)
 
+    def _leave_version_0_1(self) -> None:
+        text = self.config_file.read_text(encoding="utf-8")
+        newer = _SECRET_OF_0_1.sub(lambda _line: _TLS_TOML, text)
+        if newer != text:
+            _write_whole(self.config_file, newer)
+            (self.directory / "cluster.secret").unlink(missing_ok=True)
+
+    def _complete_certificates(self, config: Config) -> None:
+        """Make the CA if there is none, or if it ends within a year, and the certificates that are missing."""
+        tls_dir = self.directory / "tls"
+        if config.ca_file != tls_dir / CA_CERTIFICATE:
+            return  # the operator has put others in their place
+        now = datetime.datetime.now(datetime.UTC)
+        enough = now + datetime.timedelta(days=_CERTIFICATE_DAYS_MIN)
+        if not config.ca_file.exists() or Authority.load(tls_dir).certificate.not_valid_after_utc < enough:
+            unfinished = self.directory / f"tls{_UNFINISHED}"
+            for old in (unfinished, tls_dir):
+                shutil.rmtree(old, ignore_errors=True)
+            create_private_directory(unfinished)
+            Authority.create(config.cluster_id, now=now).write(unfinished)
+            unfinished.rename(tls_dir)
+            sync_directory(self.directory)
+        holders = [(NODE, node_id) for node_id in config.nodes] + [(GATEWAY, GATEWAY_NAME)]
+        missing = [
+            Identity(config.cluster_id, role, name)
+            for role, name in holders
+            if not config.certificate_file(name).exists()
+        ]
+        if missing:
+            make_certificates(Authority.load(tls_dir), missing, tls_dir, now=now, days=CA_DAYS)
+
     def _require_the_secrets(self) -> None:
-        for name in ("cluster.secret", "master.key", "operator.key"):
+        for name in ("master.key", "operator.key"):
             if not (self.directory / name).exists():
                 raise LocalClusterError(f"{self.directory / name} is missing: put it back from a copy.")
 

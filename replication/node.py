@@ -27,8 +27,9 @@ from engine.types import EXCHANGE_ACCOUNT
 from replication import protocol, reads
 from replication.agreement import Agreement, Checkpoint
 from replication.background_snapshot import BackgroundSnapshot
-from replication.config import FSYNC_MAJORITY, Config, node_addresses, node_data_dir, read_cluster_secret
+from replication.config import FSYNC_MAJORITY, Config, node_addresses, node_data_dir
 from replication.forked import ask_child
+from replication.identity import NODE
 from replication.journal import Journal
 from replication.poller import GroupCommitPoller, Poller
 from replication.proposals import Outcome
@@ -38,6 +39,7 @@ from replication.replica import TIMESTAMP, Replica, keep_collector_quiet
 from replication.replicated_log import ReplicatedLog
 from replication.server import Door, DoorLink
 from replication.snapshots import SnapshotStore
+from replication.tls import load_credentials
 from replication.transport import PeerTransport
 
 logger = logging.getLogger(__name__)
@@ -69,7 +71,7 @@ class Node:
     def __init__(self, config: Config, node_id: str, *, now_s: Callable[[], float] = time.monotonic) -> None:
         data_dir = node_data_dir(config, node_id)
         addresses = node_addresses(config, node_id)
-        secret = read_cluster_secret(config)
+        credentials = load_credentials(config, NODE, node_id)
         self._node_id = node_id
         self._now_s = now_s
         self._stopping = False
@@ -93,11 +95,9 @@ class Node:
             )
         journal = Journal(data_dir / "journal", cluster_id=config.cluster_id, node_id=node_id, sync=self._fsyncs)
         transport = PeerTransport(
-            node_id=node_id,
+            credentials=credentials,
             bind=addresses.peer,
             peers={peer_id: peer.peer for peer_id, peer in config.nodes.items() if peer_id != node_id},
-            secret=secret,
-            cluster_id=config.cluster_id,
             poller=poller,
             clock_s=now_s,
         )
@@ -126,9 +126,7 @@ class Node:
             addresses.door,
             poller,
             self,
-            node_id=node_id,
-            cluster_id=config.cluster_id,
-            cluster_secret=secret,
+            credentials=credentials,
             now_s=now_s,
         )
         # What gateways are told is committed already: it need not wait for the sync of what is newer.

@@ -7,17 +7,20 @@ come back through :meth:`DoorLink.answer` and leave together at the end of the t
 from __future__ import annotations
 
 import logging
-import os
 import socket
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from engine.codec import CodecError, decode_command
 from replication import protocol
-from replication.handshake import HANDSHAKE_FRAME_BYTES_MAX, NONCE_BYTES, Handshake, HandshakeRefused
-from replication.links import FramedSocket, Listener
+from replication.handshake import HANDSHAKE_FRAME_BYTES_MAX, HELLO, HandshakeRefused, check_hello, require_peer
+from replication.identity import GATEWAY
+from replication.links import FramedSocket
 from replication.poller import EventSource
 from replication.protocol import Answer, ProtocolError, Query, Result, Status
+from replication.refusals import Refusals
+from replication.tcp import Listener
+from replication.tls import LinkCredentials
 
 logger = logging.getLogger(__name__)
 
@@ -41,17 +44,22 @@ class Desk(Protocol):
 class DoorLink:
     """One gateway's link."""
 
-    def __init__(self, door: Door, sock: socket.socket, handshake: Handshake, opened_at_s: float) -> None:
-        self.opened_at_s = opened_at_s
+    def __init__(self, door: Door, sock: socket.socket, host: str) -> None:
+        self.opened_at_s = door.now_s()
         self.authenticated = False
-        self.name = "?"
+        self.name = ""
         self._door = door
-        self._handshake = handshake
+        self._host = host
         self._results: list[Result] = []
         self.socket = FramedSocket(
-            sock, door.poller, self._on_frame, self._on_closed, frame_bytes_max=HANDSHAKE_FRAME_BYTES_MAX
+            sock,
+            door.poller,
+            door.credentials.server_context,
+            on_secured=self._on_secured,
+            on_frame=self._on_frame,
+            on_closed=self._on_closed,
+            frame_bytes_max=HANDSHAKE_FRAME_BYTES_MAX,
         )
-        self._send_handshake()
 
     def answer(self, result: Result) -> None:
         """Tell the outcome of a command at the end of this tick; dropped if the link is gone."""
@@ -72,31 +80,41 @@ class DoorLink:
         if self.socket.backlog_bytes > BACKLOG_BYTES_MAX:
             self.socket.close("the gateway does not read its answers")
 
-    def _send_handshake(self) -> None:
-        for frame in self._handshake.outgoing():
-            self.socket.send(frame)
+    def refuse(self, why: object) -> None:
+        """Turn away who has not authenticated."""
+        self._door.refusals.warn(self._host, why)
+        self.socket.close("refused")
+
+    def _on_secured(self) -> None:
+        try:
+            peer = self.socket.peer()
+            require_peer(peer, cluster_id=self._door.credentials.identity.cluster_id, role=GATEWAY)
+        except (HandshakeRefused, ValueError) as error:
+            self.refuse(error)
+            return
+        self.name = peer.name
+        self.socket.send(HELLO)
 
     def _on_frame(self, frame: bytes) -> None:
+        if not self.authenticated:
+            self._on_hello(frame)
+            return
         try:
-            if not self.authenticated:
-                self._on_handshake(frame)
-            elif frame[:1] == bytes((protocol.SUBMIT,)):
+            if frame[:1] == bytes((protocol.SUBMIT,)):
                 self._on_submit(frame)
             else:
                 self._on_query(frame)
-        except (HandshakeRefused, ProtocolError) as error:
+        except ProtocolError as error:
             logger.warning("closing the link of gateway %s: %s", self.name, error)
             self.socket.close(str(error))
 
-    def _on_handshake(self, frame: bytes) -> None:
-        self._handshake.receive(frame)
-        self._send_handshake()
-        if not self._handshake.done:
+    def _on_hello(self, frame: bytes) -> None:
+        try:
+            check_hello(frame)
+        except HandshakeRefused as error:
+            self.refuse(error)
             return
-        if self._handshake.peer_role != "gateway":
-            raise HandshakeRefused(f"the door is for gateways, not for a {self._handshake.peer_role}")
         self.authenticated = True
-        self.name = self._handshake.peer_name
         self.socket.frame_bytes_max = protocol.FRAME_BYTES_MAX
         self.send(protocol.encode_message(self._door.desk.status()))
 
@@ -124,6 +142,8 @@ class DoorLink:
     def _on_closed(self, reason: str) -> None:
         if self.authenticated:
             logger.info("gateway %s is gone: %s", self.name, reason)
+        elif self.socket.refusal:
+            self._door.refusals.warn(self._host, self.socket.refusal)
         self._door.links.pop(self, None)
         self._door.links_to_flush.pop(self, None)
 
@@ -137,20 +157,22 @@ class Door:
         poller: EventSource,
         desk: Desk,
         *,
-        node_id: str,
-        cluster_id: bytes,
-        cluster_secret: bytes,
+        credentials: LinkCredentials,
         now_s: Callable[[], float],
     ) -> None:
         self.poller = poller
         self.desk = desk
         self.links: dict[DoorLink, None] = {}
         self.links_to_flush: dict[DoorLink, None] = {}
-        self._node_id = node_id
-        self._cluster_id = cluster_id
-        self._cluster_secret = cluster_secret
-        self._now_s = now_s
+        self.credentials = credentials
+        self.now_s = now_s
+        self.refusals = Refusals(now_s)
         self._listener = Listener(address[0], address[1], poller, self._on_accepted)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where it listens, as (host, port)."""
+        return self._listener.address
 
     def tell_status(self) -> None:
         """Tell every gateway where this replica stands; cuts off who did not authenticate in time."""
@@ -158,8 +180,8 @@ class Door:
         for link in list(self.links):
             if link.authenticated:
                 link.send(frame)
-            elif self._now_s() - link.opened_at_s > HANDSHAKE_TIME_S:
-                link.socket.close("no handshake in time")
+            elif self.now_s() - link.opened_at_s > HANDSHAKE_TIME_S:
+                link.refuse("it did not finish the handshake in time")
 
     def flush(self) -> None:
         """Let everything out that was answered in this tick."""
@@ -174,16 +196,9 @@ class Door:
             link.socket.close("the replica stops")
 
     def _on_accepted(self, sock: socket.socket, address: str) -> None:
+        host = address.rpartition(":")[0]
         if sum(not link.authenticated for link in self.links) >= UNAUTHENTICATED_LINKS_MAX:
-            logger.warning("refusing %s: too many links wait for their handshake", address)
+            self.refusals.warn(host, "too many links wait for their handshake")
             sock.close()
             return
-        handshake = Handshake(
-            secret=self._cluster_secret,
-            cluster_id=self._cluster_id,
-            role="node",
-            name=self._node_id,
-            is_client=False,
-            nonce=os.urandom(NONCE_BYTES),
-        )
-        self.links[DoorLink(self, sock, handshake, self._now_s())] = None
+        self.links[DoorLink(self, sock, host)] = None

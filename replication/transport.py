@@ -1,9 +1,9 @@
 """Links between the replicas of one cluster.
 
 Every pair of nodes has one link; the node with the greater id dials, and tries again every 50 to 100 ms while the link
-is down. A link carries nothing before both ends have proved the cluster secret (`replication.handshake`); the listener
-binds to the address it was given and to no other. There are no read-only nodes, no utility messages and no forwarding
-of commands: who is not in the list of peers is turned away.
+is down. A link carries nothing before both ends have proved by their certificates which nodes of this cluster they are
+(`replication.handshake`); the listener binds to the address it was given and to no other. There are no read-only nodes,
+no utility messages and no forwarding of commands: who is not in the list of peers is turned away.
 
 Messages wait in the outbox until the journal is on disk (`replication.poller`).
 """
@@ -14,15 +14,20 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from replication.handshake import HANDSHAKE_FRAME_BYTES_MAX, NONCE_BYTES, Handshake, HandshakeRefused
-from replication.links import FRAME_BYTES_MAX, FramedSocket, Listener, connect
+from replication.handshake import HANDSHAKE_FRAME_BYTES_MAX, HELLO, HandshakeRefused, check_hello, require_peer
+from replication.identity import NODE
+from replication.links import FRAME_BYTES_MAX, FramedSocket
 from replication.messages import MalformedMessage, Message, decode
 from replication.name_resolver import NameResolver
 from replication.outbox import Outbox
 from replication.poller import EventSource
+from replication.refusals import Refusals
+from replication.tcp import Listener, connect
+from replication.tls import LinkCredentials
 
 _REDIAL_S = 0.05
 _REDIAL_SPREAD_S = 0.05
+_REDIAL_AFTER_REFUSAL_S = 1.0
 _HANDSHAKE_TIMEOUT_S = 2.0
 _UNPROVED_LINKS_MAX = 64
 
@@ -62,23 +67,21 @@ class PeerTransport:
     def __init__(
         self,
         *,
-        node_id: str,
+        credentials: LinkCredentials,
         bind: tuple[str, int],
         peers: Mapping[str, tuple[str, int]],
-        secret: bytes,
-        cluster_id: bytes,
         poller: EventSource,
         clock_s: Callable[[], float],
     ) -> None:
         """Listen on `bind` (host, port) at once; OSError if that fails. `peers` are the other nodes' addresses.
 
-        `clock_s` is monotonic time in seconds.
+        The credentials say which node this is. `clock_s` is monotonic time in seconds.
         """
+        node_id = credentials.identity.name
         assert node_id not in peers, f"{node_id} is not its own peer"
         self._node_id = node_id
+        self._credentials = credentials
         self._peers = dict(peers)
-        self._secret = secret
-        self._cluster_id = cluster_id
         self._poller = poller
         self._clock_s = clock_s
         self.on_message: Callable[[str, Message], None] = lambda _peer_id, _message: None
@@ -89,6 +92,7 @@ class PeerTransport:
         self._dial_at_s = dict.fromkeys((peer_id for peer_id in peers if node_id > peer_id), 0.0)
         self._dialling: dict[str, _PeerLink] = {}
         self._resolver = NameResolver()
+        self._refusals = Refusals(clock_s)
         self._outbox = Outbox(self._transmit)
         self._listener = Listener(bind[0], bind[1], poller, self._on_accepted)
 
@@ -126,7 +130,7 @@ class PeerTransport:
         """Dial peers that are due and give up on handshakes that take too long. Call it in every tick."""
         now_s = self._clock_s()
         for link in [link for link in self._unproved if link.deadline_s <= now_s]:
-            link.socket.close("the handshake took too long")
+            self._refuse(link, "it did not finish the handshake in time")
         for peer_id, due_s in self._dial_at_s.items():
             if due_s <= now_s and peer_id not in self._links and peer_id not in self._dialling:
                 self._dial(peer_id, now_s)
@@ -146,56 +150,56 @@ class PeerTransport:
         address = self._resolver.lookup(host)
         if address is None:
             return
-        link = _PeerLink(self._handshake(is_client=True), now_s + _HANDSHAKE_TIMEOUT_S, dialled_id=peer_id)
         try:
-            link.socket = connect(
-                address,
-                port,
-                self._poller,
-                on_frame=lambda frame: self._on_frame(link, frame),
-                on_closed=lambda reason: self._on_closed(link, reason),
-                on_connected=lambda: self._send_handshake(link),
-                frame_bytes_max=HANDSHAKE_FRAME_BYTES_MAX,
-            )
+            sock = connect(address, port)
         except OSError as error:
             logger.debug("cannot dial %s at %s:%d: %s", peer_id, host, port, error)
             return
+        link = _PeerLink(f"{peer_id} at {host}:{port}", now_s + _HANDSHAKE_TIMEOUT_S, dialled_id=peer_id)
+        self._open(link, sock)
         self._dialling[peer_id] = link
-        self._unproved.append(link)
 
     def _on_accepted(self, sock: socket.socket, address: str) -> None:
+        host = address.rpartition(":")[0]
         if len(self._unproved) >= _UNPROVED_LINKS_MAX:
-            logger.warning("refused a link from %s: too many handshakes are under way", address)
+            self._refusals.warn(host, "too many handshakes are under way")
             sock.close()
             return
-        link = _PeerLink(self._handshake(is_client=False), self._clock_s() + _HANDSHAKE_TIMEOUT_S)
+        self._open(_PeerLink(host, self._clock_s() + _HANDSHAKE_TIMEOUT_S), sock)
+
+    def _open(self, link: "_PeerLink", sock: socket.socket) -> None:
+        credentials = self._credentials
         link.socket = FramedSocket(
             sock,
             self._poller,
+            credentials.client_context if link.dialled_id else credentials.server_context,
+            on_secured=lambda: self._on_secured(link),
             on_frame=lambda frame: self._on_frame(link, frame),
             on_closed=lambda reason: self._on_closed(link, reason),
+            connecting=bool(link.dialled_id),
             frame_bytes_max=HANDSHAKE_FRAME_BYTES_MAX,
         )
         self._unproved.append(link)
-        self._send_handshake(link)
 
-    def _handshake(self, *, is_client: bool) -> Handshake:
-        return Handshake(
-            secret=self._secret,
-            cluster_id=self._cluster_id,
-            role="node",
-            name=self._node_id,
-            is_client=is_client,
-            nonce=os.urandom(NONCE_BYTES),
-        )
+    def _on_secured(self, link: "_PeerLink") -> None:
+        try:
+            self._check_peer(link)
+        except (HandshakeRefused, ValueError) as error:
+            self._refuse(link, error)
+            return
+        if not link.dialled_id:
+            link.socket.send(HELLO)
 
-    def _send_handshake(self, link: "_PeerLink") -> None:
-        for frame in link.handshake.outgoing():
-            link.socket.queue(frame)
-        link.socket.flush()
+    def _check_peer(self, link: "_PeerLink") -> None:
+        peer = link.socket.peer()
+        expected = [link.dialled_id] if link.dialled_id else self._peers
+        require_peer(peer, cluster_id=self._credentials.identity.cluster_id, role=NODE, names=expected)
+        if not link.dialled_id and peer.name < self._node_id:
+            raise HandshakeRefused(f"{peer.name} must not dial: the node with the greater id does")
+        link.peer_id = peer.name
 
     def _on_frame(self, link: "_PeerLink", frame: bytes) -> None:
-        if link.peer_id:
+        if link.proved:
             try:
                 message = decode(frame)
             except MalformedMessage as error:
@@ -204,50 +208,54 @@ class PeerTransport:
             self.on_message(link.peer_id, message)
             return
         try:
-            link.handshake.receive(frame)
-            if link.handshake.done:
-                self._check_peer(link)
+            check_hello(frame)
         except HandshakeRefused as error:
-            logger.warning("refused a link: %s", error)
-            link.socket.close(f"refused: {error}")
+            self._refuse(link, error)
             return
-        self._send_handshake(link)
-        if link.handshake.done and not link.socket.closed:
+        if link.dialled_id:
+            link.socket.send(HELLO)
+        if not link.socket.closed:
             self._on_proved(link)
 
-    def _check_peer(self, link: "_PeerLink") -> None:
-        peer_id = link.handshake.peer_name
-        if link.handshake.peer_role != "node" or peer_id not in self._peers:
-            raise HandshakeRefused(f"{link.handshake.peer_role} {peer_id!r} is not a replica of this cluster")
-        if link.dialled_id and link.dialled_id != peer_id:
-            raise HandshakeRefused(f"dialled {link.dialled_id!r}, but {peer_id!r} answered")
-        if not link.dialled_id and peer_id < self._node_id:
-            raise HandshakeRefused(f"{peer_id!r} must not dial: the node with the greater id does")
+    def _refuse(self, link: "_PeerLink", why: object) -> None:
+        link.refusal = str(why)
+        link.socket.close("refused")
 
     def _on_proved(self, link: "_PeerLink") -> None:
-        peer_id = link.handshake.peer_name
+        peer_id = link.peer_id
         self._unproved.remove(link)
         self._dialling.pop(peer_id, None)
         older = self._links.get(peer_id)
         if older is not None:
             older.socket.close("replaced by a newer link")
-        link.peer_id = peer_id
+        link.proved = True
         link.socket.frame_bytes_max = FRAME_BYTES_MAX
         self._links[peer_id] = link
         logger.info("linked with %s", peer_id)
         self.on_connected(peer_id)
 
     def _on_closed(self, link: "_PeerLink", reason: str) -> None:
-        if link in self._unproved:
-            self._unproved.remove(link)
-            if link.dialled_id:
-                self._dialling.pop(link.dialled_id, None)
-                self._resolver.forget(self._peers[link.dialled_id][0])
-        if link.peer_id and self._links.get(link.peer_id) is link:
+        if not link.proved:
+            self._on_failed(link)
+        elif self._links.get(link.peer_id) is link:
             del self._links[link.peer_id]
             self._outbox.drop(link.peer_id)
             logger.info("lost the link with %s: %s", link.peer_id, reason)
             self.on_disconnected(link.peer_id)
+
+    def _on_failed(self, link: "_PeerLink") -> None:
+        """A link that never was one. Peers that are down or start at this moment are not worth a warning."""
+        self._unproved.remove(link)
+        refusal = link.refusal or link.socket.refusal
+        if not refusal and link.dialled_id and link.socket.secured:
+            refusal = "it turned this node away: its log says why"
+        if refusal:
+            self._refusals.warn(link.who, refusal)
+        if link.dialled_id:
+            self._dialling.pop(link.dialled_id)
+            self._resolver.forget(self._peers[link.dialled_id][0])
+            if refusal:
+                self._dial_at_s[link.dialled_id] = self._clock_s() + _REDIAL_AFTER_REFUSAL_S
 
     def _transmit(self, node_id: str, frames: list[bytes]) -> None:
         link = self._links.get(node_id)
@@ -259,12 +267,14 @@ class PeerTransport:
 
 
 class _PeerLink:
-    """One TCP link on its way from unknown to proved."""
+    """One link on its way from unknown to proved. `who` is for warnings: the host, or whom we dialled."""
 
     socket: FramedSocket
 
-    def __init__(self, handshake: Handshake, deadline_s: float, dialled_id: str = "") -> None:
-        self.handshake = handshake
+    def __init__(self, who: str, deadline_s: float, dialled_id: str = "") -> None:
+        self.who = who
         self.deadline_s = deadline_s
         self.dialled_id = dialled_id
         self.peer_id = ""
+        self.proved = False
+        self.refusal = ""

@@ -23,7 +23,7 @@ from typing import Final
 
 from engine import FORM
 from replication.config import Address
-from replication.local_cluster import LOOPBACK, LocalCluster, free_port, require_free_port
+from replication.local_cluster import GATEWAY_NAME, LOOPBACK, LocalCluster, free_port, require_free_port
 from replication.supervisor import Child, ChildNeverWorked, Supervisor
 
 _WILDCARDS: Final = {"0.0.0.0": LOOPBACK, "::": "::1"}
@@ -63,7 +63,8 @@ def _run(options: UpOptions, cluster: LocalCluster, port: int) -> int:
     # What a client on this machine dials.
     address = Address(_WILDCARDS.get(options.host, options.host), port)
     common = ("--config", str(cluster.config_file))
-    edge = ("--operator-key", str(cluster.operator_key_file), "--host", options.host, "--port", str(port))
+    operator_key = ("--operator-key", str(cluster.operator_key_file))
+    edge = ("--name", GATEWAY_NAME, *operator_key, "--host", options.host, "--port", str(port))
     try:
         supervisor.start([_child(options, node_id, "node", *common, "--node", node_id) for node_id in config.nodes])
         supervisor.start([_child(options, "gateway", "gateway", *common, *edge)])

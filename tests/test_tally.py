@@ -26,6 +26,7 @@ COMMANDS = (
     "accept",
     "judge",
     "replay",
+    "admin",
     "bench",
     "mutants",
     "version",
@@ -96,6 +97,9 @@ def test_the_version_is_that_of_the_project() -> None:
         (("node",), "the following arguments are required: --config, --node"),
         (("load", "--seconds", "0"), "'0' is not a whole number above 0"),
         (("bench", "coffee"), "invalid choice: 'coffee'"),
+        (("admin",), "the following arguments are required: COMMAND"),
+        (("admin", "coffee"), "invalid choice: 'coffee'"),
+        (("admin", "certs", "--config", "x.toml"), "the following arguments are required: --out"),
         (("bench", "engine", "--runs", "0"), "'0' is not a whole number above 0"),
         (("judge", "--limit", "none", "x.bin"), "'none' is not a whole number above 0"),
         (("import", "binance", "x.csv"), "invalid choice: 'binance'"),
@@ -120,16 +124,34 @@ def test_an_unknown_node_is_refused() -> None:
     assert_refused(result, 1, r"^tally node: .*there is no node 'node-4'; the file names node-1, node-2, node-3$")
 
 
-def test_a_gateway_without_secrets_says_what_is_missing() -> None:
-    result = tally("gateway", "--config", "configs/production.toml")
-    assert_refused(result, 1, r"^tally gateway: /etc/tally/cluster\.secret .*TALLY_CLUSTER_SECRET is not set$")
+def test_a_gateway_or_node_without_a_certificate_says_what_is_missing() -> None:
+    result = tally("gateway", "--config", "configs/production.toml", "--name", "gateway-7")
+    missing = (
+        r"\.crt \(certificate_file of production\.toml\): there is no such file: make it with `tally admin certs`$"
+    )
+    assert_refused(result, 1, r"^tally gateway: /etc/tally/tls/gateway-7" + missing)
+
+
+def test_a_gateway_without_a_master_key_says_what_is_missing(tmp_path: Path) -> None:
+    config = gateway_config(tmp_path)
+    result = tally("gateway", "--config", str(config))
+    assert_refused(result, 1, rf"^tally gateway: {tmp_path}/master\.key .*TALLY_MASTER_KEY is not set$")
+
+
+def gateway_config(tmp_path: Path) -> Path:
+    """A configuration, and the certificates of a gateway that it names."""
+    config = tmp_path / "cluster.toml"
+    lines = (ROOT / "configs" / "dev.toml").read_text().splitlines()
+    config.write_text("\n".join(line for line in lines if "tally-data" not in line))
+    made = tally("admin", "certs", "--config", str(config), "--out", str(tmp_path / "tls"), "--gateway", "gateway-1")
+    assert made.returncode == 0, made.stderr
+    return config
 
 
 def test_a_broken_operator_key_is_refused(tmp_path: Path) -> None:
     (tmp_path / "operator.key").write_text('{"key_id": "operator"}')
     result = tally(
-        *("gateway", "--config", "configs/dev.toml", "--operator-key", str(tmp_path / "operator.key")),
-        TALLY_CLUSTER_SECRET="00" * 32,
+        *("gateway", "--config", str(gateway_config(tmp_path)), "--operator-key", str(tmp_path / "operator.key")),
         TALLY_MASTER_KEY="11" * 32,
     )
     assert_refused(result, 1, r"operator\.key is not a key file: it must hold JSON")

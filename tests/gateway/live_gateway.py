@@ -15,11 +15,14 @@ from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
 import uvicorn
+import uvloop
 
 from gateway.connection import Connection
 from gateway.hot import HotConnection
 from gateway.serve import GatewayOptions, build_server
-from tests.gateway.one_replica import CLUSTER_ID, CLUSTER_SECRET, OneReplicaGroup
+from replication.tls import LinkCredentials
+from tests.gateway.one_replica import OneReplicaGroup
+from tests.replication.link_certificates import gateway as gateway_credentials
 
 MASTER_KEY = bytes(range(100, 132))
 OPERATOR = ("operator-1", "a secret that nobody guesses")
@@ -71,25 +74,27 @@ def signature_headers(key: tuple[str, str], method: str, target: str, body: byte
 
 
 class LiveGateway:
-    """A context manager: doors and gateway run inside, on one event loop in a thread."""
+    """A context manager: doors and gateway run inside, on one event loop in a thread, of the kind that serves."""
 
     def __init__(
         self,
         *,
         hot: bool = True,
         group: OneReplicaGroup | None = None,
+        credentials: LinkCredentials | None = None,
         operator: tuple[str, str] | None = OPERATOR,
         request_timeout_ms: int = 3_000,
         receive_timeout_ms: int = 3_000,
     ) -> None:
         self.group = group or OneReplicaGroup()
+        self._credentials = credentials or gateway_credentials()
         self._hot = hot
         self._operator = operator
         self._request_timeout_ms = request_timeout_ms
         self._receive_timeout_ms = receive_timeout_ms
         self._clients: list[Client] = []
         self._listening = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
+        self._thread = threading.Thread(target=lambda: uvloop.run(self._run()))
 
     def __enter__(self) -> LiveGateway:
         self._thread.start()
@@ -150,8 +155,7 @@ class LiveGateway:
                 host="127.0.0.1",
                 port=0,
                 doors={node_id: door.address for node_id, door in self.group.doors.items()},
-                cluster_id=CLUSTER_ID,
-                cluster_secret=CLUSTER_SECRET,
+                credentials=self._credentials,
                 master_key=MASTER_KEY,
                 bootstrap_operator=self._operator,
                 request_timeout_ms=self._request_timeout_ms,

@@ -1,18 +1,20 @@
 """A group of doors with one real engine behind them, without Raft: what a gateway needs to be tested against.
 
-The handshake, the protocol, the state machine and the questions that it answers are the product's. All doors share one
-machine, as replicas share one log; one of them leads. ``faults`` says what happens to the next SUBMIT frames: the link
-is lost before or after the commands are applied, and so on, each time with another leader afterwards.
+The certificates, the handshake, the protocol, the state machine and the questions that it answers are the product's.
+All doors share one machine, as replicas share one log; one of them leads. ``faults`` says what happens to the next
+SUBMIT frames: the link is lost before or after the commands are applied, and so on, each time with another leader
+afterwards.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections import deque
+from collections.abc import Mapping
 from itertools import islice
 from struct import Struct
+from types import MappingProxyType
 from typing import cast
 
 from engine.codec import decode_events, encode_command
@@ -23,7 +25,7 @@ from engine.machine import Machine
 from engine.snapshot import state_hash
 from engine.types import EXCHANGE_ACCOUNT, NS_PER_S
 from replication import reads
-from replication.handshake import NONCE_BYTES, Handshake, HandshakeRefused
+from replication.handshake import HELLO, check_hello
 from replication.protocol import (
     COMMITTED,
     FAILED,
@@ -39,9 +41,9 @@ from replication.protocol import (
     encode_results,
 )
 from replication.replica import PrintedTrade, Replica
+from replication.tls import LinkCredentials
+from tests.replication.link_certificates import node
 
-CLUSTER_ID = bytes(range(16))
-CLUSTER_SECRET = bytes(range(32))
 _LENGTH = Struct("<I")
 
 # What may happen to a SUBMIT frame.
@@ -63,23 +65,12 @@ class DoorLink(asyncio.Protocol):
         self.door = door
         self.frozen = False
         self._buffer = b""
-        self._handshake = Handshake(
-            secret=door.group.cluster_secret,
-            cluster_id=CLUSTER_ID,
-            role="node",
-            name=door.node_id,
-            is_client=False,
-            nonce=os.urandom(NONCE_BYTES),
-        )
-
-    @property
-    def ready(self) -> bool:
-        return self._handshake.done
+        self.ready = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         self.door.links.append(self)
-        self._send_handshake()
+        self.send(HELLO)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.door.links.remove(self)
@@ -98,15 +89,10 @@ class DoorLink(asyncio.Protocol):
             self._receive(frame)
 
     def _receive(self, frame: bytes) -> None:
-        if not self._handshake.done:
-            try:
-                self._handshake.receive(frame)
-            except HandshakeRefused:
-                self.transport.abort()
-                return
-            self._send_handshake()
-            if self._handshake.done:
-                self.send(encode_message(self.door.status()))
+        if not self.ready:
+            check_hello(frame)
+            self.ready = True
+            self.send(encode_message(self.door.status()))
         elif frame[0] == SUBMIT:
             self.door.group.submitted(self, list(decode_submit(frame)))
         else:
@@ -114,17 +100,14 @@ class DoorLink(asyncio.Protocol):
             assert isinstance(query, Query)
             self.send(encode_message(self.door.group.answer(query)))
 
-    def _send_handshake(self) -> None:
-        for frame in self._handshake.outgoing():
-            self.send(frame)
-
 
 class Door:
     """Where gateways reach one replica."""
 
-    def __init__(self, group: OneReplicaGroup, node_id: str) -> None:
+    def __init__(self, group: OneReplicaGroup, node_id: str, credentials: LinkCredentials) -> None:
         self.group = group
         self.node_id = node_id
+        self.credentials = credentials
         self.links: list[DoorLink] = []
         self.address = ("127.0.0.1", 0)
 
@@ -136,7 +119,10 @@ class Door:
         return Status(self.node_id, serving, group.leader, group.term, group.machine.sequence, compiled, fsyncs)
 
     async def open(self) -> None:
-        self._server = await asyncio.get_running_loop().create_server(lambda: DoorLink(self), *self.address)
+        context = self.credentials.server_context
+        self._server = await asyncio.get_running_loop().create_server(
+            lambda: DoorLink(self), *self.address, ssl=context
+        )
         self.address = self._server.sockets[0].getsockname()[:2]
 
     def close(self) -> None:
@@ -146,20 +132,21 @@ class Door:
 
 
 class OneReplicaGroup:
-    """``leader`` is a node id, or "" while nobody leads."""
+    """``leader`` is a node id, or "" while nobody leads. ``shown`` is what nodes show instead of their certificates."""
 
     def __init__(
-        self, node_ids: tuple[str, ...] = ("node-1", "node-2"), cluster_secret: bytes = CLUSTER_SECRET
+        self,
+        node_ids: tuple[str, ...] = ("node-1", "node-2"),
+        shown: Mapping[str, LinkCredentials] = MappingProxyType({}),
     ) -> None:
         self.machine = Machine()
         self.term = 1
         self.leader = node_ids[0]
-        self.cluster_secret = cluster_secret
         self.faults: deque[str] = deque()
         self.frames: list[list[bytes]] = []
         self.clock_offset_ns = 0
         self._tapes: dict[int, list[PrintedTrade]] = {}
-        self.doors = {node_id: Door(self, node_id) for node_id in node_ids}
+        self.doors = {node_id: Door(self, node_id, shown.get(node_id) or node(node_id)) for node_id in node_ids}
 
     async def open(self) -> None:
         for door in self.doors.values():

@@ -8,7 +8,8 @@ import pytest
 
 from gateway.serve import GatewayOptions, build_server
 from tests.gateway.live_gateway import MASTER_KEY, OPERATOR, LiveGateway, Market, expect, limit_order
-from tests.gateway.one_replica import CLUSTER_ID, CLUSTER_SECRET, OneReplicaGroup
+from tests.gateway.one_replica import OneReplicaGroup
+from tests.replication.link_certificates import gateway as gateway_credentials
 
 
 def test_the_first_operator_is_put_into_the_log_before_the_gateway_is_ready() -> None:
@@ -133,8 +134,7 @@ def test_options_are_checked_before_anything_starts() -> None:
                 host="127.0.0.1",
                 port=0,
                 doors={"node-1": ("127.0.0.1", 1)},
-                cluster_id=CLUSTER_ID,
-                cluster_secret=CLUSTER_SECRET,
+                credentials=gateway_credentials(),
                 master_key=MASTER_KEY[:16],
                 bootstrap_operator=OPERATOR,
             )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.gateway.live_gateway import LiveGateway, Market, expect, limit_order
-from tests.gateway.one_replica import SWALLOW, OneReplicaGroup
+from tests.gateway.one_replica import SWALLOW
 
 
 @pytest.fixture(params=["hot", "plain"])
@@ -46,12 +46,3 @@ def test_an_item_of_a_batch_whose_answer_never_comes_is_unknown(impatient: Marke
     items = [{"op": "place", **limit_order("sell", "1", "10.00")}, {"op": "place"}]
     results = expect(200, impatient.ana("POST", "/v1/orders/batch", {"items": items})).body["results"]
     assert [(one["status"], one["error"]["definite"]) for one in results] == [(504, False), (400, True)]
-
-
-def test_a_wrong_cluster_secret_is_never_served() -> None:
-    with LiveGateway(group=OneReplicaGroup(cluster_secret=bytes(32)), request_timeout_ms=200) as gateway:
-        client = gateway.client(None)
-        ready = client("GET", "/readyz")
-        assert ready.status == 503
-        assert client("GET", "/healthz").status == 200
-        assert not gateway.group.frames

@@ -1,7 +1,5 @@
 """Three real nodes in one process, on real sockets of the loopback, ticked in turn; and a gateway's end of a link."""
 
-import os
-import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,13 +9,16 @@ from engine.codec import decode_events, encode_command
 from engine.commands import Command
 from engine.events import Event
 from replication import protocol
-from replication.config import load_config, read_cluster_secret
-from replication.handshake import NONCE_BYTES, Handshake, HandshakeRefused
-from replication.links import FramedSocket, connect
-from replication.local_cluster import NODE_IDS, LocalCluster
+from replication.config import load_config
+from replication.handshake import HELLO, check_hello
+from replication.identity import GATEWAY
+from replication.links import FramedSocket
+from replication.local_cluster import GATEWAY_NAME, NODE_IDS, LocalCluster
 from replication.node import Node
 from replication.poller import Poller
 from replication.protocol import Answer, Query, Result, Status
+from replication.tcp import connect
+from replication.tls import LinkCredentials, load_credentials
 
 WITHIN_S = 20.0
 CLUSTER_SETTINGS = """
@@ -39,6 +40,7 @@ class NodesInProcess:
     def __init__(self, directory: Path, *, log_settings: str = "") -> None:
         with LocalCluster(directory) as cluster:
             config_file = cluster.config_file
+            cluster.load()
         config_file.write_text(config_file.read_text() + CLUSTER_SETTINGS.replace("[log]", f"[log]\n{log_settings}"))
         self.config = load_config(config_file)
         self.nodes = {node_id: Node(self.config, node_id) for node_id in NODE_IDS}
@@ -70,9 +72,9 @@ class NodesInProcess:
         for node_id in list(self.nodes):
             self.stop(node_id)
 
-    def link(self, node_id: str, *, role: str = "gateway", secret: bytes | None = None) -> "GatewayLink":
+    def link(self, node_id: str, credentials: LinkCredentials | None = None) -> "GatewayLink":
         """Dial a node's door and wait for the end of the handshake, however it ends."""
-        link = GatewayLink(self, node_id, role, secret or read_cluster_secret(self.config))
+        link = GatewayLink(self, node_id, credentials or load_credentials(self.config, GATEWAY, GATEWAY_NAME))
         self.links.append(link)
         self.tick_until(lambda: bool(link.statuses or link.closed_because))
         return link
@@ -81,7 +83,7 @@ class NodesInProcess:
 class GatewayLink:
     """What a gateway's end of a link to one door received."""
 
-    def __init__(self, cluster: NodesInProcess, node_id: str, role: str, secret: bytes) -> None:
+    def __init__(self, cluster: NodesInProcess, node_id: str, credentials: LinkCredentials) -> None:
         self.poller = Poller()
         self.statuses: list[Status] = []
         self.results: dict[int, Result] = {}
@@ -89,17 +91,15 @@ class GatewayLink:
         self.closed_because = ""
         self._cluster = cluster
         self._correlation = 0
-        self._handshake = Handshake(
-            secret=secret,
-            cluster_id=cluster.config.cluster_id,
-            role=role,
-            name=f"tester-{secrets.token_hex(4)}",
-            is_client=True,
-            nonce=os.urandom(NONCE_BYTES),
-        )
-        host, port = cluster.config.nodes[node_id].door
-        self.socket: FramedSocket = connect(
-            host, port, self.poller, on_frame=self._on_frame, on_closed=self._on_closed, on_connected=self._greet
+        self._welcome = False
+        self.socket = FramedSocket(
+            connect(*cluster.config.nodes[node_id].door),
+            self.poller,
+            credentials.client_context,
+            on_secured=lambda: None,
+            on_frame=self._on_frame,
+            on_closed=self._on_closed,
+            connecting=True,
         )
 
     def submit(self, *commands: Command) -> list[Result]:
@@ -123,18 +123,11 @@ class GatewayLink:
         self._correlation += 1
         return self._correlation
 
-    def _greet(self) -> None:
-        for frame in self._handshake.outgoing():
-            self.socket.send(frame)
-
     def _on_frame(self, frame: bytes) -> None:
-        if not self._handshake.done:
-            try:
-                self._handshake.receive(frame)
-            except HandshakeRefused as refused:
-                self.socket.close(str(refused))
-            else:
-                self._greet()
+        if not self._welcome:
+            check_hello(frame)
+            self._welcome = True
+            self.socket.send(HELLO)
         elif frame[0] == protocol.RESULT:
             for result in protocol.decode_results(frame):
                 self.results[result.correlation] = result

@@ -11,7 +11,6 @@ from replication.config import (
     load_config,
     node_addresses,
     node_data_dir,
-    read_cluster_secret,
     read_master_key,
 )
 
@@ -51,10 +50,20 @@ def test_the_smallest_file_gets_the_documented_defaults(tmp_path: Path) -> None:
 
 
 def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
-    config = load(tmp_path, 'master_key_file = "keys/master.key"\ncluster_secret_file = "/etc/secret"\n' + MINIMAL)
+    config = load(tmp_path, 'master_key_file = "keys/master.key"\nca_file = "/etc/ca.crt"\n' + MINIMAL)
     assert config.master_key_file == tmp_path / "keys/master.key"
-    assert config.cluster_secret_file == Path("/etc/secret")
+    assert config.ca_file == Path("/etc/ca.crt")
     assert node_data_dir(config, "node-2") == tmp_path / "data/node-2"
+
+
+def test_certificates_and_keys_are_found_by_the_name_of_their_holder(tmp_path: Path) -> None:
+    config = load(tmp_path, MINIMAL)
+    assert config.ca_file == tmp_path / "tls/ca.crt"
+    assert config.certificate_file("node-2") == tmp_path / "tls/node-2.crt"
+    assert config.key_file("gateway-1") == tmp_path / "tls/gateway-1.key"
+    config = load(tmp_path, 'certificate_file = "/etc/{name}/it.crt"\nkey_file = "own.key"\n' + MINIMAL)
+    assert config.certificate_file("node-2") == Path("/etc/node-2/it.crt")
+    assert config.key_file("node-2") == tmp_path / "own.key"
 
 
 def test_an_address_is_written_as_it_is_read(tmp_path: Path) -> None:
@@ -82,7 +91,7 @@ def test_production_shows_the_defaults() -> None:
         ('"00112233445566778899aabbccddeeff"', '"0011"', "cluster_id: '0011' is not 32 hexadecimal digits"),
         ('cluster_id = "00112233445566778899aabbccddeeff"', "", "cluster_id: is missing; it must be 32 hexadecimal"),
         ('cluster_id = "', 'cluster_id = 5\nx = "', "cluster_id: 5 is not 32 hexadecimal digits"),
-        ("[nodes.node-1]", "colour = 3\n[nodes.node-1]", "colour: this key is not known; allowed here: cluster_id, "),
+        ("[nodes.node-1]", "colour = 3\n[nodes.node-1]", "colour: this key is not known; allowed here: ca_file, "),
         ("[nodes.node-1]", "[nodes.Node_1]", "nodes.Node_1: a node id is made of lower-case letters"),
         ("127.0.0.1:7101", "127.0.0.1", "nodes.node-1.peer: '127.0.0.1' is not an address"),
         ("127.0.0.1:7101", "127.0.0.1:65536", "nodes.node-1.peer: '127.0.0.1:65536' is not an address"),
@@ -169,9 +178,9 @@ def test_an_unknown_node_is_refused(tmp_path: Path) -> None:
 
 def test_a_secret_comes_from_its_file(tmp_path: Path) -> None:
     config = load(tmp_path, MINIMAL)
-    config.cluster_secret_file.write_text("ab" * 32 + "\n")
-    config.cluster_secret_file.chmod(0o600)
-    assert read_cluster_secret(config, environ={}) == b"\xab" * 32
+    config.master_key_file.write_text("ab" * 32 + "\n")
+    config.master_key_file.chmod(0o600)
+    assert read_master_key(config, environ={}) == b"\xab" * 32
 
 
 def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
@@ -182,10 +191,10 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
 
 def test_a_secret_that_everybody_can_read_is_refused(tmp_path: Path) -> None:
     config = load(tmp_path, MINIMAL)
-    config.cluster_secret_file.write_text("ab" * 32)
-    config.cluster_secret_file.chmod(0o644)
-    with pytest.raises(ConfigError, match=r"cluster.secret.*chmod 600"):
-        read_cluster_secret(config, environ={})
+    config.master_key_file.write_text("ab" * 32)
+    config.master_key_file.chmod(0o644)
+    with pytest.raises(ConfigError, match=r"master\.key.*chmod 600"):
+        read_master_key(config, environ={})
 
 
 def test_a_missing_or_malformed_secret_is_refused_without_showing_it(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from replication.poller import Poller
 from replication.proposals import Outcome
 from replication.snapshots import SnapshotPoint
 from replication.transport import PeerTransport
+from tests.replication.link_certificates import node
 from tests.replication.raft_harness import (
     CLUSTER_ID,
     PATIENCE_S,
@@ -613,11 +614,9 @@ def test_15_a_stranger_is_cut_off_and_nothing_of_it_is_executed(tmp_path: Path) 
     """Stock: without a password any client executes code, and anyone who says so receives the log."""
     poller = Poller()
     transport = PeerTransport(
-        node_id="node-1",
+        credentials=node("node-1"),
         bind=("127.0.0.1", 0),
         peers={"node-2": ("127.0.0.1", 1)},
-        secret=b"s" * 32,
-        cluster_id=CLUSTER_ID,
         poller=poller,
         clock_s=time.monotonic,
     )

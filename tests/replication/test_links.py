@@ -2,13 +2,16 @@
 
 import os
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from replication.links import FRAME_BYTES_MAX, FramedSocket, Listener, connect
+from replication.links import FRAME_BYTES_MAX, FramedSocket
 from replication.poller import Poller
+from replication.tcp import Listener, connect
+from tests.replication.link_certificates import node
 
 
 class End:
@@ -17,11 +20,23 @@ class End:
     def __init__(self) -> None:
         self.frames: list[bytes] = []
         self.closed: list[str] = []
-        self.connected = 0
+        self.secured = 0
         self.link: FramedSocket
 
-    def on_connected(self) -> None:
-        self.connected += 1
+    def take(self, sock: socket.socket, poller: Poller, *, dialled: bool) -> None:
+        credentials = node("node-2" if dialled else "node-1")
+        self.link = FramedSocket(
+            sock,
+            poller,
+            credentials.client_context if dialled else credentials.server_context,
+            on_secured=self.on_secured,
+            on_frame=self.frames.append,
+            on_closed=self.closed.append,
+            connecting=dialled,
+        )
+
+    def on_secured(self) -> None:
+        self.secured += 1
 
 
 class Pair:
@@ -32,17 +47,11 @@ class Pair:
         self.client = End()
         self.server = End()
         self.listener = Listener("127.0.0.1", 0, self.poller, self._on_accepted)
-        self.client.link = connect(
-            *self.listener.address,
-            self.poller,
-            on_frame=self.client.frames.append,
-            on_closed=self.client.closed.append,
-            on_connected=self.client.on_connected,
-        )
-        self.run_until(lambda: self.client.connected == 1 and hasattr(self.server, "link"))
+        self.client.take(connect(*self.listener.address), self.poller, dialled=True)
+        self.run_until(lambda: self.client.secured == self.server.secured == 1)
 
     def _on_accepted(self, sock: socket.socket, _address: str) -> None:
-        self.server.link = FramedSocket(sock, self.poller, self.server.frames.append, self.server.closed.append)
+        self.server.take(sock, self.poller, dialled=False)
 
     def run_until(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + 10
@@ -96,15 +105,40 @@ def test_megabyte_frames_cost_linear_time(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize("piece_bytes", [1, 3, 4, 5, 7, 4096])
-def test_frames_survive_any_cutting(pair: Pair, piece_bytes: int) -> None:
+def test_frames_survive_any_cutting_into_records(pair: Pair, piece_bytes: int) -> None:
     frames = [b"", b"a", b"bc" * 50, b"d" * 300]
     stream = b"".join(len(frame).to_bytes(4, "little") + frame for frame in frames)
-    raw = pair.client.link._socket
+    link = pair.client.link
     for start in range(0, len(stream), piece_bytes):
-        raw.send(stream[start : start + piece_bytes])
+        link._tls.write(stream[start : start + piece_bytes])
+        link.flush()
         pair.poller.poll(0)
     pair.run_until(lambda: len(pair.server.frames) == len(frames))
     assert pair.server.frames == frames
+
+
+@pytest.mark.parametrize("piece_bytes", [1, 5, 7, 4096])
+def test_frames_survive_any_cutting_of_records(pair: Pair, piece_bytes: int) -> None:
+    frames = [b"", b"a", b"bc" * 50, b"d" * 300]
+    link = pair.client.link
+    for frame in frames:
+        link.queue(frame)
+    link._encrypt()
+    stream, link._encrypted = bytes(link._encrypted), memoryview(b"")
+    for start in range(0, len(stream), piece_bytes):
+        link._socket.send(stream[start : start + piece_bytes])
+        pair.poller.poll(0)
+    pair.run_until(lambda: len(pair.server.frames) == len(frames))
+    assert pair.server.frames == frames
+
+
+def test_frames_that_are_flushed_together_share_a_record(pair: Pair) -> None:
+    link = pair.client.link
+    for _ in range(100):
+        link.queue(b"x" * 96)
+    link._encrypt()
+    # 100 frames of 100 bytes fit into one record of at most 16 KB, which adds a header, a type and a tag.
+    assert len(link._encrypted) == 100 * 100 + 5 + 1 + 16
 
 
 def test_a_frame_across_the_end_of_the_buffer_is_whole(pair: Pair) -> None:
@@ -126,7 +160,8 @@ def test_a_frame_that_is_too_large_closes_the_link_before_it_is_read(pair: Pair)
 
 
 def test_a_length_beyond_every_limit_closes_the_link(pair: Pair) -> None:
-    pair.client.link._socket.send((FRAME_BYTES_MAX + 1).to_bytes(4, "little"))
+    pair.client.link._tls.write((FRAME_BYTES_MAX + 1).to_bytes(4, "little"))
+    pair.client.link.flush()
     pair.run_until(lambda: bool(pair.server.closed))
     assert "exceeds" in pair.server.closed[0]
 
@@ -176,30 +211,12 @@ def test_a_slow_reader_shows_as_backlog(pair: Pair) -> None:
     assert pair.client.link.backlog_bytes == 0
 
 
-def test_frames_queued_while_connecting_leave_when_connected() -> None:
-    poller = Poller()
-    accepted: list[socket.socket] = []
-    listener = Listener("127.0.0.1", 0, poller, lambda sock, _address: accepted.append(sock))
+def test_nothing_can_be_queued_for_somebody_who_has_proved_nothing(pair: Pair) -> None:
     end = End()
-    end.link = connect(
-        *listener.address,
-        poller,
-        on_frame=end.frames.append,
-        on_closed=end.closed.append,
-        on_connected=end.on_connected,
-    )
-    assert end.link.connecting
-    end.link.send(b"early")
-    deadline = time.monotonic() + 10
-    while not (accepted and end.connected):
-        assert time.monotonic() < deadline
-        poller.poll(0.01)
-    accepted[0].settimeout(5)
-    assert accepted[0].recv(100) == b"\x05\0\0\0early"
-    accepted[0].close()
+    end.take(connect(*pair.listener.address), pair.poller, dialled=True)
+    with pytest.raises(AssertionError, match="proved nothing"):
+        end.link.queue(b"early")
     end.link.close("end of test")
-    listener.close()
-    poller.close()
 
 
 def test_a_refused_connection_is_told_to_the_owner() -> None:
@@ -208,16 +225,55 @@ def test_a_refused_connection_is_told_to_the_owner() -> None:
     host, port = listener.address
     listener.close()
     end = End()
-    end.link = connect(
-        host, port, poller, on_frame=end.frames.append, on_closed=end.closed.append, on_connected=end.on_connected
-    )
+    end.take(connect(host, port), poller, dialled=True)
     deadline = time.monotonic() + 10
     while not end.closed:
         assert time.monotonic() < deadline
         poller.poll(0.01)
     assert end.closed == ["connect failed: ECONNREFUSED"]
-    assert end.connected == 0
+    assert (end.secured, end.link.refusal) == (0, "")
     poller.close()
+
+
+def test_each_end_knows_whose_certificate_the_other_showed(pair: Pair) -> None:
+    assert (pair.client.link.peer().name, pair.server.link.peer().name) == ("node-1", "node-2")
+
+
+def test_only_tls_1_3_is_spoken_and_no_session_is_resumed(pair: Pair) -> None:
+    tls = pair.client.link._tls
+    pair.server.link.send(b"x")
+    pair.run_until(lambda: pair.client.frames == [b"x"])
+    assert tls.version() == "TLSv1.3"
+    assert tls.session is None or not tls.session.has_ticket
+
+
+def test_a_goodbye_of_tls_ends_the_link(pair: Pair) -> None:
+    pair.client.link.send(b"last words")
+    with pytest.raises(ssl.SSLWantReadError):
+        pair.client.link._tls.unwrap()
+    pair.client.link.flush()
+    pair.run_until(lambda: bool(pair.server.closed))
+    assert (pair.server.frames, pair.server.closed) == ([b"last words"], ["closed by the other side"])
+
+
+def test_a_link_that_is_closed_in_one_direction_is_closed(pair: Pair) -> None:
+    pair.client.link._socket.shutdown(socket.SHUT_WR)
+    pair.run_until(lambda: bool(pair.server.closed))
+    assert pair.server.closed == ["closed by the other side"]
+
+
+def test_what_was_changed_on_its_way_ends_the_link_and_is_not_delivered(pair: Pair) -> None:
+    link = pair.client.link
+    link.queue(b"pay 1 EUR")
+    link._encrypt()
+    changed = bytearray(link._encrypted)
+    changed[-1] ^= 1
+    link._encrypted = memoryview(changed)
+    pair.server.link.queue(b"this never leaves")
+    link.flush()
+    pair.run_until(lambda: bool(pair.server.closed))
+    assert pair.server.frames == []
+    assert "DECRYPTION_FAILED" in pair.server.closed[0]
 
 
 def test_a_taken_port_is_an_error_at_once(pair: Pair) -> None:

@@ -1,13 +1,26 @@
+import datetime
 import json
 import os
+import shutil
 import socket
 import stat
+import time
 from pathlib import Path
 
 import pytest
 
-from replication.config import read_cluster_secret, read_master_key
-from replication.local_cluster import LocalCluster, LocalClusterError, free_port, is_port_free, require_free_port
+from replication.certificates import Authority
+from replication.config import read_master_key
+from replication.identity import GATEWAY, NODE
+from replication.local_cluster import (
+    GATEWAY_NAME,
+    LocalCluster,
+    LocalClusterError,
+    free_port,
+    is_port_free,
+    require_free_port,
+)
+from replication.tls import load_credentials
 
 
 def mode(path: Path) -> int:
@@ -20,9 +33,9 @@ def test_a_first_start_makes_a_cluster_that_only_its_owner_can_read(tmp_path: Pa
         config = cluster.load()
         assert list(config.nodes) == ["node-1", "node-2", "node-3"]
         assert {address.host for node in config.nodes.values() for address in node} == {"127.0.0.1"}
-        assert read_cluster_secret(config, environ={}) != read_master_key(config, environ={})
-        assert mode(folder) == 0o700
-        for name in ("cluster.toml", "cluster.secret", "master.key", "operator.key"):
+        assert len(read_master_key(config, environ={})) == 32
+        assert mode(folder) == mode(folder / "tls") == 0o700
+        for name in ("cluster.toml", "master.key", "operator.key", "tls/ca.key", "tls/node-1.key"):
             assert mode(folder / name) == 0o600
         key = json.loads(cluster.operator_key_file.read_text())
         assert key["key_id"] == "operator"
@@ -32,13 +45,15 @@ def test_a_first_start_makes_a_cluster_that_only_its_owner_can_read(tmp_path: Pa
 def test_two_clusters_share_no_secret_and_no_identity(tmp_path: Path) -> None:
     with LocalCluster(tmp_path / "a") as one, LocalCluster(tmp_path / "b") as other:
         assert one.load().cluster_id != other.load().cluster_id
-        for name in ("cluster.secret", "master.key", "operator.key"):
+        other.load()
+        for name in ("tls/ca.key", "master.key", "operator.key"):
             assert (tmp_path / "a" / name).read_text() != (tmp_path / "b" / name).read_text()
 
 
 def test_a_later_start_changes_nothing(tmp_path: Path) -> None:
-    names = ("cluster.toml", "cluster.secret", "master.key", "operator.key")
-    with LocalCluster(tmp_path / "a"):
+    names = ("cluster.toml", "master.key", "operator.key", "tls/ca.crt", "tls/node-1.crt", "tls/gateway-1.key")
+    with LocalCluster(tmp_path / "a") as cluster:
+        cluster.load()
         first = [(tmp_path / "a" / name).read_text() for name in names]
     with LocalCluster(tmp_path / "a") as cluster:
         cluster.load()
@@ -49,13 +64,88 @@ def test_a_start_that_was_cut_short_is_completed(tmp_path: Path) -> None:
     folder = tmp_path / "a"
     with LocalCluster(folder):
         pass
-    secret = (folder / "cluster.secret").read_text()
+    secret = (folder / "master.key").read_text()
     (folder / "cluster.toml").rename(folder / "cluster.toml.new")
     (folder / "operator.key").unlink()
     with LocalCluster(folder) as cluster:
         cluster.load()
         assert cluster.operator_key_file.exists()
-        assert (folder / "cluster.secret").read_text() == secret
+        assert (folder / "master.key").read_text() == secret
+
+
+def test_everybody_gets_a_certificate_of_one_authority(tmp_path: Path) -> None:
+    with LocalCluster(tmp_path / "a") as cluster:
+        config = cluster.load()
+    ends_s = {load_credentials(config, NODE, node_id).expires_s for node_id in config.nodes}
+    ends_s.add(load_credentials(config, GATEWAY, GATEWAY_NAME).expires_s)
+    (end_s,) = ends_s
+    assert end_s - time.time() > 9 * 365 * 86_400
+
+
+def test_a_certificate_that_is_missing_is_made_and_the_others_are_kept(tmp_path: Path) -> None:
+    with LocalCluster(tmp_path / "a") as cluster:
+        config = cluster.load()
+        kept = config.certificate_file("node-1").read_text()
+        for file in (config.certificate_file("node-2"), config.key_file("node-2")):
+            file.unlink()
+        cluster.load()
+        load_credentials(config, NODE, "node-2")
+        assert config.certificate_file("node-1").read_text() == kept
+
+
+def test_a_start_that_was_cut_short_among_the_certificates_is_completed(tmp_path: Path) -> None:
+    with LocalCluster(tmp_path / "a") as cluster:
+        config = cluster.load()
+        (tmp_path / "a/tls").rename(tmp_path / "a/tls.new")
+    with LocalCluster(tmp_path / "a") as cluster:
+        cluster.load()
+        load_credentials(config, NODE, "node-1")
+        assert not (tmp_path / "a/tls.new").exists()
+
+
+def test_certificates_that_end_within_a_year_are_all_made_anew(tmp_path: Path) -> None:
+    with LocalCluster(tmp_path / "a") as cluster:
+        config = cluster.load()
+        shutil.rmtree(tmp_path / "a/tls")
+        (tmp_path / "a/tls").mkdir()
+        ends_soon = Authority.create(config.cluster_id, now=datetime.datetime.now(datetime.UTC), days=364)
+        ends_soon.write(tmp_path / "a/tls")
+        cluster.load()
+        assert Authority.load(tmp_path / "a/tls").certificate != ends_soon.certificate
+        load_credentials(config, NODE, "node-1")
+
+
+def test_an_authority_of_the_operators_own_is_left_alone(tmp_path: Path) -> None:
+    with LocalCluster(tmp_path / "a") as cluster:
+        text = cluster.config_file.read_text()
+        cluster.config_file.write_text(text.replace('"tls/ca.crt"', '"/etc/tally/ca.crt"'))
+        cluster.load()
+        assert not (tmp_path / "a/tls").exists()
+
+
+def test_a_certificate_cannot_be_added_without_the_key_of_the_authority(tmp_path: Path) -> None:
+    with LocalCluster(tmp_path / "a") as cluster:
+        config = cluster.load()
+        (tmp_path / "a/tls/ca.key").unlink()
+        config.certificate_file("node-2").unlink()
+        with pytest.raises(LocalClusterError, match=r"ca\.key cannot be read"):
+            cluster.load()
+
+
+def test_a_folder_of_version_0_1_gets_certificates_instead_of_its_secret(tmp_path: Path) -> None:
+    folder = tmp_path / "a"
+    with LocalCluster(folder) as cluster:
+        text = cluster.config_file.read_text()
+    lines = [line for line in text.splitlines() if not line.startswith(("ca_file", "certificate_file", "key_file"))]
+    lines.insert(4, 'cluster_secret_file = "cluster.secret"')
+    (folder / "cluster.toml").write_text("\n".join(lines) + "\n# a remark of the operator\n")
+    (folder / "cluster.secret").write_text("ab" * 32)
+    (folder / "data").mkdir()
+    with LocalCluster(folder) as cluster:
+        config = cluster.load()
+        assert load_credentials(config, NODE, "node-3").identity.cluster_id == config.cluster_id
+        assert cluster.config_file.read_text() == text + "# a remark of the operator\n"
+        assert not (folder / "cluster.secret").exists()
 
 
 def test_a_port_that_was_taken_meanwhile_is_chosen_anew_and_the_rest_is_kept(tmp_path: Path) -> None:

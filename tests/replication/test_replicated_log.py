@@ -14,6 +14,7 @@ from replication.poller import GroupCommitPoller, Poller
 from replication.replicated_log import Outcome, RaftTiming, ReplicatedLog, Role, SnapshotMissing
 from replication.snapshots import SnapshotMeta, SnapshotPoint, SnapshotStore, describe
 from replication.transport import PeerTransport
+from tests.replication.link_certificates import node
 from tests.replication.raft_harness import PATIENCE_S, Cluster, RecordingMachine, World, between
 
 
@@ -447,11 +448,9 @@ class RealReplica:
         self.poller = Poller()
         self.journal = Journal(directory / node_id / "journal", cluster_id=b"c" * 16, node_id=node_id)
         self.transport = PeerTransport(
-            node_id=node_id,
+            credentials=node(node_id),
             bind=("127.0.0.1", 0),
             peers=dict.fromkeys(peer_ids, ("127.0.0.1", 1)),
-            secret=b"s" * 32,
-            cluster_id=b"c" * 16,
             poller=self.poller,
             clock_s=time.monotonic,
         )

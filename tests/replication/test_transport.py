@@ -9,10 +9,9 @@ import pytest
 
 from replication.messages import AppendEntries, Message, ResponseVote
 from replication.poller import Poller
+from replication.tls import LinkCredentials
 from replication.transport import PeerTransport
-
-SECRET = b"s" * 32
-CLUSTER = b"c" * 16
+from tests.replication.link_certificates import node as node_credentials
 
 
 class Clock:
@@ -26,15 +25,13 @@ class Clock:
 class Node:
     """A transport and what it told its owner."""
 
-    def __init__(self, network: "Network", node_id: str, secret: bytes, cluster_id: bytes) -> None:
+    def __init__(self, network: "Network", node_id: str, credentials: LinkCredentials) -> None:
         self.received: list[tuple[str, Message]] = []
         self.events: list[str] = []
         self.transport = PeerTransport(
-            node_id=node_id,
+            credentials=credentials,
             bind=("127.0.0.1", 0),
             peers={peer_id: ("127.0.0.1", 1) for peer_id in ("node-1", "node-2", "node-3") if peer_id != node_id},
-            secret=secret,
-            cluster_id=cluster_id,
             poller=network.poller,
             clock_s=network.clock,
         )
@@ -51,8 +48,8 @@ class Network:
         self.clock = Clock()
         self.nodes: dict[str, Node] = {}
 
-    def start(self, node_id: str, secret: bytes = SECRET, cluster_id: bytes = CLUSTER) -> Node:
-        node = self.nodes[node_id] = Node(self, node_id, secret, cluster_id)
+    def start(self, node_id: str, credentials: LinkCredentials | None = None) -> Node:
+        node = self.nodes[node_id] = Node(self, node_id, credentials or node_credentials(node_id))
         for peer_id, peer in self.nodes.items():
             if peer_id != node_id:
                 peer.transport.set_peer_address(node_id, *node.transport.address)
@@ -61,6 +58,11 @@ class Network:
 
     def stop(self, node_id: str) -> None:
         self.nodes.pop(node_id).transport.destroy()
+
+    def close(self) -> None:
+        for node_id in list(self.nodes):
+            self.stop(node_id)
+        self.poller.close()
 
     def run(self, rounds: int = 20) -> None:
         for _ in range(rounds):
@@ -80,9 +82,7 @@ class Network:
 def network() -> Iterator[Network]:
     made = Network()
     yield made
-    for node_id in list(made.nodes):
-        made.stop(node_id)
-    made.poller.close()
+    made.close()
 
 
 def all_linked(network: Network) -> bool:
@@ -171,44 +171,6 @@ def test_a_peer_that_hangs_up_is_dialled_every_50_to_100_ms(network: Network) ->
     pauses_s = [later - earlier for earlier, later in itertools.pairwise(dialled_s)]
     assert min(pauses_s) > 0.049
     assert max(pauses_s) < 0.102
-
-
-@pytest.mark.parametrize(("secret", "cluster_id"), [(b"x" * 32, CLUSTER), (SECRET, b"x" * 16)])
-def test_a_node_of_another_cluster_is_not_linked(network: Network, secret: bytes, cluster_id: bytes) -> None:
-    one = network.start("node-1")
-    two = network.start("node-2", secret, cluster_id)
-    network.run(100)
-    assert one.transport.connected_ids == two.transport.connected_ids == []
-    assert one.events == two.events == []
-
-
-def test_a_proved_node_that_is_no_member_is_turned_away(network: Network) -> None:
-    one = network.start("node-1")
-    stranger = PeerTransport(
-        node_id="node-9",
-        bind=("127.0.0.1", 0),
-        peers={"node-1": one.transport.address},
-        secret=SECRET,
-        cluster_id=CLUSTER,
-        poller=network.poller,
-        clock_s=network.clock,
-    )
-    for _ in range(50):
-        stranger.maintain()
-        network.run(1)
-    assert one.transport.connected_ids == []
-    stranger.destroy()
-
-
-def test_a_client_that_says_nothing_is_closed_in_time(network: Network) -> None:
-    one = network.start("node-1")
-    with socket.create_connection(one.transport.address) as silent:
-        network.run(5)
-        network.clock.now_s += 2.1
-        network.run(2)
-        silent.settimeout(5)
-        while silent.recv(1000):  # our hello, then the end
-            continue
 
 
 def test_a_flood_of_silent_clients_is_bounded(network: Network) -> None:
