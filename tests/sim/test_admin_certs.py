@@ -66,14 +66,45 @@ def test_nothing_is_overwritten_and_renewal_goes_to_another_folder(
     # A renewed node links with those that are not renewed yet.
     (newer / "node-1.crt").rename(config.certificate_file("node-1"))
     (newer / "node-1.key").rename(config.key_file("node-1"))
-    assert handshake(config, "node-1", "node-2") and handshake(config, "node-2", "node-1")
+    assert shake_hands(*link_ends(config, "node-1", "node-2"))
+    assert shake_hands(*link_ends(config, "node-2", "node-1"))
 
 
-def handshake(config: Config, client_id: str, server_id: str) -> bool:
-    """Both ends of a handshake in memory."""
+def test_a_new_authority_is_taken_step_by_step(config: Config) -> None:
+    """Three rolling restarts (docs/operations.md): at each step those who took it link with those who did not."""
+    assert certs(config) == 0
+    assert certs(config, out="newer") == 0
+    newer = config.path.parent / "newer"
+    own, others = config.ca_file.read_bytes(), (newer / "ca.crt").read_bytes()
+    before = link_ends(config)
+    config.ca_file.write_bytes(own + others)
+    trusting_both = link_ends(config)
+    for name in ("node-1.crt", "node-1.key", "node-2.crt", "node-2.key"):
+        (newer / name).rename(config.ca_file.parent / name)
+    renewed = link_ends(config)
+    config.ca_file.write_bytes(others)
+    after = link_ends(config)
+    for one, other in ((before, trusting_both), (trusting_both, renewed), (renewed, after)):
+        assert shake_hands(one[0], other[1]) and shake_hands(other[0], one[1])
+    with pytest.raises(ssl.SSLCertVerificationError):
+        shake_hands(before[0], after[1])
+
+
+def link_ends(
+    config: Config, client_id: str = "node-2", server_id: str = "node-1"
+) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """What the two nodes have at this moment, as (who dials, who accepts)."""
+    return (
+        load_credentials(config, NODE, client_id).client_context,
+        load_credentials(config, NODE, server_id).server_context,
+    )
+
+
+def shake_hands(client_context: ssl.SSLContext, server_context: ssl.SSLContext) -> bool:
+    """Both ends of a handshake in memory. SSLError if one refuses the other."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
-    client = load_credentials(config, NODE, client_id).client_context.wrap_bio(to_client, to_server)
-    server = load_credentials(config, NODE, server_id).server_context.wrap_bio(to_server, to_client, server_side=True)
+    client = client_context.wrap_bio(to_client, to_server)
+    server = server_context.wrap_bio(to_server, to_client, server_side=True)
     done: set[ssl.SSLObject] = set()
     for end in (client, server) * 3:
         try:
