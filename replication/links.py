@@ -99,6 +99,11 @@ class FramedSocket:
         """Bytes that are queued and that the kernel has not taken yet."""
         return self._outgoing_bytes + len(self._encrypted)
 
+    @property
+    def connecting(self) -> bool:
+        """Whether TCP's connect is still under way."""
+        return self._connecting
+
     def peer(self) -> Identity:
         """Whom the other side's certificate names; once the link is secured. ValueError if nobody."""
         return read_identity(self._tls.getpeercert())

@@ -130,7 +130,10 @@ class PeerTransport:
         """Dial peers that are due and give up on handshakes that take too long. Call it in every tick."""
         now_s = self._clock_s()
         for link in [link for link in self._unproved if link.deadline_s <= now_s]:
-            self._refuse(link, "it did not finish the handshake in time")
+            if link.socket.connecting:
+                link.socket.close("no answer")
+            else:
+                self._refuse(link, "it did not finish the handshake in time")
         for peer_id, due_s in self._dial_at_s.items():
             if due_s <= now_s and peer_id not in self._links and peer_id not in self._dialling:
                 self._dial(peer_id, now_s)
@@ -236,26 +239,27 @@ class PeerTransport:
 
     def _on_closed(self, link: "_PeerLink", reason: str) -> None:
         if not link.proved:
-            self._on_failed(link)
+            self._on_failed(link, reason)
         elif self._links.get(link.peer_id) is link:
             del self._links[link.peer_id]
             self._outbox.drop(link.peer_id)
             logger.info("lost the link with %s: %s", link.peer_id, reason)
             self.on_disconnected(link.peer_id)
 
-    def _on_failed(self, link: "_PeerLink") -> None:
+    def _on_failed(self, link: "_PeerLink", reason: str) -> None:
         """A link that never was one. Peers that are down or start at this moment are not worth a warning."""
+        logger.debug("no link with %s: %s", link.who, reason)
         self._unproved.remove(link)
+        self._dialling.pop(link.dialled_id, None)
         refusal = link.refusal or link.socket.refusal
-        if not refusal and link.dialled_id and link.socket.secured:
-            refusal = "it turned this node away: its log says why"
-        if refusal:
-            self._refusals.warn(link.who, refusal)
-        if link.dialled_id:
-            self._dialling.pop(link.dialled_id)
+        if link.dialled_id in self._dial_at_s:  # nobody is any more when this node shuts down
             self._resolver.forget(self._peers[link.dialled_id][0])
+            if not refusal and link.socket.secured:
+                refusal = "it turned this node away: its log says why"
             if refusal:
                 self._dial_at_s[link.dialled_id] = self._clock_s() + _REDIAL_AFTER_REFUSAL_S
+        if refusal:
+            self._refusals.warn(link.who, refusal)
 
     def _transmit(self, node_id: str, frames: list[bytes]) -> None:
         link = self._links.get(node_id)

@@ -1,6 +1,7 @@
 """Links between replicas, on real sockets and a clock that the test moves."""
 
 import itertools
+import logging
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -171,6 +172,41 @@ def test_a_peer_that_hangs_up_is_dialled_every_50_to_100_ms(network: Network) ->
     pauses_s = [later - earlier for earlier, later in itertools.pairwise(dialled_s)]
     assert min(pauses_s) > 0.049
     assert max(pauses_s) < 0.102
+
+
+def test_a_peer_whose_machine_does_not_answer_is_dialled_again_without_a_word(
+    network: Network, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    two = network.start("node-2")
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        waiting = [socket.socket() for _ in range(4)]
+        for sock in waiting:  # more than its queue holds: the kernel does not answer the next one
+            sock.setblocking(False)
+            sock.connect_ex(full.getsockname())
+        two.transport.set_peer_address("node-1", *full.getsockname())
+        network.run(3)
+        (first,) = two.transport._unproved
+        assert first.socket.connecting
+        network.clock.now_s += 2.1
+        network.run(3)
+        (second,) = two.transport._unproved
+        assert first.socket.closed and second is not first
+        for sock in waiting:
+            sock.close()
+    assert caplog.messages == []
+
+
+def test_a_node_that_shuts_down_blames_nobody(network: Network, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    one, two = network.start("node-1"), network.start("node-2")
+    network.run_until(lambda: any(link.socket.secured for link in two.transport._unproved))
+    network.stop("node-2")
+    network.stop("node-1")
+    assert caplog.messages == []
+    assert one.events == two.events == []
 
 
 def test_a_flood_of_silent_clients_is_bounded(network: Network) -> None:
