@@ -1,6 +1,7 @@
 """Exit codes of a replica's process: may a restart help, or not?"""
 
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -21,7 +22,13 @@ LIMIT_S = 20.0
 
 @pytest.fixture
 def config_file(tmp_path: Path) -> Path:
-    with LocalCluster(tmp_path / "cluster") as cluster:
+    return complete(tmp_path / "cluster")
+
+
+def complete(directory: Path) -> Path:
+    """Make what is missing in a cluster's folder. Answers its configuration."""
+    with LocalCluster(directory) as cluster:
+        cluster.load()
         return cluster.config_file
 
 
@@ -71,10 +78,22 @@ def test_a_taken_port_may_be_free_the_next_time(config_file: Path) -> None:
     assert "node-1 cannot go on:" in log_of(config_file).splitlines()[-1]
 
 
+def test_a_certificate_of_another_cluster_is_named(config_file: Path) -> None:
+    other = re.sub(r'cluster_id = ".*"', f'cluster_id = "{"0" * 32}"', config_file.read_text())
+    config_file.write_text(other)
+    with node_1(config_file) as process:
+        assert process.wait(LIMIT_S) == 1
+    assert re.search(
+        r"^tally node: .*node-1\.crt .*is the certificate of node node-1 of cluster", log_of(config_file), re.M
+    )
+
+
 def test_a_folder_of_another_cluster_halts_the_replica_for_good(config_file: Path) -> None:
     assert run_until_started(config_file) == 0
     other = re.sub(r'cluster_id = ".*"', f'cluster_id = "{"0" * 32}"', config_file.read_text())
     config_file.write_text(other)
+    shutil.rmtree(config_file.parent / "tls")
+    complete(config_file.parent)
     with node_1(config_file) as process:
         assert process.wait(LIMIT_S) == 70
     assert "Traceback" not in log_of(config_file)
