@@ -78,9 +78,9 @@ def counter_tree(tmp_path: Path) -> Path:
     return root
 
 
-def try_counter(root: Path, copy: Path, name: str) -> Result:
+def try_counter(root: Path, copy: Path, name: str, timeout_s: float = 30.0) -> Result:
     (mutant,) = (mutant for mutant in parse_catalogue(COUNTER_MUTANTS) if mutant.name == name)
-    return Tree(root, copy).try_mutant(mutant, timeout_s=3.0)
+    return Tree(root, copy).try_mutant(mutant, timeout_s=timeout_s)
 
 
 def test_there_are_mutants_of_engine_and_replication() -> None:
@@ -132,7 +132,7 @@ def test_the_test_that_objected_is_named(counter_tree: Path, tmp_path: Path) -> 
 
 
 def test_tests_that_hang_are_stopped_and_count_as_caught(counter_tree: Path, tmp_path: Path) -> None:
-    result = try_counter(counter_tree, tmp_path / "copy", "never-ends")
+    result = try_counter(counter_tree, tmp_path / "copy", "never-ends", timeout_s=3.0)
     assert result.verdict is Verdict.HANG
     assert result.ok
 
@@ -146,7 +146,7 @@ def test_a_mutant_that_cannot_be_loaded_is_no_bug_that_was_caught(counter_tree: 
 def test_a_planted_bug_is_taken_out_again(counter_tree: Path, tmp_path: Path) -> None:
     tree = Tree(counter_tree, tmp_path / "copy")
     for mutant in parse_catalogue(COUNTER_MUTANTS)[:1]:
-        tree.try_mutant(mutant, timeout_s=3.0)
+        tree.try_mutant(mutant, timeout_s=30.0)
     assert (tmp_path / "copy" / "counter.py").read_text() == COUNTER
     assert tree.run_tests(("test_counter.py",), timeout_s=30.0)[0] == 0
     assert (counter_tree / "counter.py").read_text() == COUNTER
