@@ -12,6 +12,7 @@
     |-- Refused                   the state machine said no: the codes of engine.rejects; an outcome in the log
     |-- Internal             500  a fault of ours
     |-- NoLeader             503  nobody could take the command; it certainly did not happen
+    |-- TooOld               503  TOO_OLD: no replica has come as far as a read asked for
     |-- Overloaded           503  too many requests wait already; it certainly did not happen
     `-- OutcomeUnknown       504  sent, but no answer: only a retry with the same id finds out
 
@@ -156,6 +157,20 @@ class NoLeader(ApiError):
 
     def __init__(self) -> None:
         super().__init__("NO_LEADER", "No replica leads at the moment. Nothing happened; try again.")
+
+
+class TooOld(ApiError):
+    """``sequence`` is how far the replica had come that was asked last."""
+
+    status = 503
+
+    def __init__(self, min_sequence: int, wait_ms: int, sequence: int) -> None:
+        super().__init__(
+            "TOO_OLD",
+            f"No replica that was asked has applied sequence {min_sequence} within {wait_ms} ms. "
+            "Ask again, or without min_sequence.",
+        )
+        self.sequence = sequence
 
 
 class Overloaded(ApiError):

@@ -24,7 +24,7 @@ from engine.invariants import assert_sound
 from engine.machine import Applied
 from engine.snapshot import snapshot_bytes, state_hash
 from engine.types import EXCHANGE_ACCOUNT
-from replication import protocol, reads
+from replication import protocol
 from replication.agreement import Agreement, Checkpoint
 from replication.background_snapshot import BackgroundSnapshot
 from replication.config import Config, node_addresses, node_data_dir, read_cluster_secret
@@ -32,8 +32,9 @@ from replication.forked import ask_child
 from replication.journal import Journal
 from replication.poller import GroupCommitPoller, Poller
 from replication.proposals import Outcome
-from replication.protocol import Answer, Result, Status
+from replication.protocol import Answer, Query, Result, Status
 from replication.pysyncobj_adapter import RaftTiming
+from replication.read_desk import ReadDesk
 from replication.replica import TIMESTAMP, Replica, keep_collector_quiet
 from replication.replicated_log import ReplicatedLog
 from replication.server import Door, DoorLink
@@ -114,6 +115,7 @@ class Node:
             on_checkpoint=self._on_checkpoint,
             keep_tail_entries=config.log.keep_tail_entries,
         )
+        self._reads = ReadDesk(self.replica, self._log, now_s)
         self._snapshot_sequence = self.replica.machine.sequence
         self.replica.reserve(config.engine.reserve_requests)  # now that a snapshot was taken over, if there is one
         self._door = Door(
@@ -126,7 +128,7 @@ class Node:
             now_s=now_s,
         )
         # What gateways are told is committed already: it need not wait for the sync of what is newer.
-        self._poller.before_sync += [self._propose_waiting, self._let_out]
+        self._poller.before_sync += [self._propose_waiting, self._reads.maintain, self._let_out]
         self._poller.after_sync.append(self.replica.flush_archive)
 
     def run(self) -> None:
@@ -168,13 +170,13 @@ class Node:
         else:
             self._waiting.append(Waiting(link, correlation, command))
 
-    def ask(self, name: str, arguments: dict[str, Any], reply: Callable[[Answer], None]) -> None:
-        if name == "status":
+    def ask(self, query: Query, reply: Callable[[Answer], None]) -> None:
+        if query.name == "status":
             reply(Answer(0, self.replica.machine.sequence, self._details()))
-        elif name == "state_hash":
+        elif query.name == "state_hash":
             self._ask_state_hash(reply)
         else:
-            reply(reads.answer(self.replica, name, arguments))
+            self._reads.ask(query, reply)
 
     def status(self) -> Status:
         return Status(
@@ -304,6 +306,8 @@ class Node:
             "snapshot_sequence": self._snapshot_sequence,
             "commands_waiting": len(self._waiting),
             "entries_in_flight": self._entries_in_flight,
+            "in_touch": self._log.in_touch,
+            "reads_waiting": self._reads.waiting,
         }
 
 

@@ -1,8 +1,7 @@
 """Questions that a replica answers from its applied state.
 
-A replica answers what it has applied, which is committed and durable, but may be old: only the leader is
-asked, and a leader that is cut off notices it within its fallback time. Every answer names the sequence that
-it reflects.
+A replica answers what it has applied, which is committed and durable. Whether that is new enough is decided before
+(``replication.read_desk``). Every answer names the sequence that it reflects.
 """
 
 from __future__ import annotations

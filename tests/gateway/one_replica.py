@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections import deque
+from collections import Counter, deque
 from itertools import islice
 from struct import Struct
 from typing import cast
@@ -26,8 +26,11 @@ from replication import reads
 from replication.handshake import NONCE_BYTES, Handshake, HandshakeRefused
 from replication.protocol import (
     COMMITTED,
+    CUT_OFF,
     FAILED,
+    NOT_LEADING,
     SUBMIT,
+    TOO_OLD,
     UNKNOWN,
     Answer,
     Query,
@@ -112,7 +115,7 @@ class DoorLink(asyncio.Protocol):
         else:
             query = decode_message(frame)
             assert isinstance(query, Query)
-            self.send(encode_message(self.door.group.answer(query)))
+            self.door.group.asked(self, query)
 
     def _send_handshake(self) -> None:
         for frame in self._handshake.outgoing():
@@ -157,6 +160,9 @@ class OneReplicaGroup:
         self.faults: deque[str] = deque()
         self.frames: list[list[bytes]] = []
         self.clock_offset_ns = 0
+        self.cut_off: set[str] = set()
+        self.lag: dict[str, int] = {}
+        self.answered_by: Counter[str] = Counter()
         self._tapes: dict[int, list[PrintedTrade]] = {}
         self.doors = {node_id: Door(self, node_id) for node_id in node_ids}
 
@@ -204,6 +210,31 @@ class OneReplicaGroup:
             link.send(encode_results(results))
         if fault not in ("", REFUSE, SWALLOW):
             self.elect_another()
+
+    def asked(self, link: DoorLink, query: Query) -> None:
+        """Answer as a replica does: the leader anything, the others what says how new is enough."""
+        node_id, loop = link.door.node_id, asyncio.get_running_loop()
+        refusal = ""
+        if query.name not in ("state_hash", "status"):
+            if query.min_sequence is None:
+                refusal = "" if node_id == self.leader else NOT_LEADING
+            elif node_id in self.cut_off:
+                refusal = CUT_OFF
+            elif self.applied(node_id) < query.min_sequence:
+                refusal = TOO_OLD
+        if refusal == TOO_OLD and query.wait_ms > 0:
+            later = Query(query.correlation, query.name, query.arguments, query.min_sequence, query.wait_ms - 10)
+            loop.call_later(0.01, self.asked, link, later)
+            return
+        if refusal:
+            link.send(encode_message(Answer(query.correlation, self.applied(node_id), None, refusal)))
+            return
+        self.answered_by[node_id] += 1
+        link.send(encode_message(self.answer(query)))
+
+    def applied(self, node_id: str) -> int:
+        """How far a replica is, as far as it admits."""
+        return self.machine.sequence - self.lag.get(node_id, 0)
 
     def answer(self, query: Query) -> Answer:
         if query.name == "state_hash":
