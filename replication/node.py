@@ -35,9 +35,12 @@ from replication.proposals import Outcome
 from replication.protocol import Answer, Query, Result, Status
 from replication.pysyncobj_adapter import RaftTiming
 from replication.read_desk import ReadDesk
+from replication.reads import QUESTIONS
+from replication.receipt_desk import ReceiptDesk
 from replication.replica import TIMESTAMP, Replica, keep_collector_quiet
 from replication.replicated_log import ReplicatedLog
 from replication.server import Door, DoorLink
+from replication.signing_key import load_or_create
 from replication.snapshots import SnapshotStore
 from replication.transport import PeerTransport
 
@@ -115,7 +118,17 @@ class Node:
             on_checkpoint=self._on_checkpoint,
             keep_tail_entries=config.log.keep_tail_entries,
         )
-        self._reads = ReadDesk(self.replica, self._log, now_s)
+        self._key = load_or_create(data_dir)
+        logger.info("receipts of %s are signed by the key %s", node_id, self._key.public_key.hex())
+        receipts = ReceiptDesk(
+            self.replica,
+            self._key,
+            cluster_id=config.cluster_id,
+            group=config.group,
+            node=node_id,
+            now_ns=time.time_ns,
+        )
+        self._reads = ReadDesk(self.replica, self._log, now_s, questions={**QUESTIONS, "receipt": receipts.receipt})
         self._snapshot_sequence = self.replica.machine.sequence
         self.replica.reserve(config.engine.reserve_requests)  # now that a snapshot was taken over, if there is one
         self._door = Door(
@@ -186,6 +199,7 @@ class Node:
             term=self._log.term,
             sequence=self.replica.machine.sequence,
             compiled=FORM.compiled,
+            public_key=self._key.public_key.hex(),
         )
 
     def _propose_tick(self) -> None:
@@ -295,6 +309,7 @@ class Node:
         machine = self.replica.machine
         return {
             "node": self._node_id,
+            "public_key": self._key.public_key.hex(),
             "role": self._log.role.name.lower(),
             "serving": self._log.leader_ready,
             "leader": self._log.leader_id or "",

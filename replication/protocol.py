@@ -8,7 +8,8 @@ many orders::
     SUBMIT   (u32 correlation, command record)*   -->
     QUERY    {correlation, name, arguments,
               min_sequence | None, wait_ms}       -->
-                                                  <--  STATUS   {node, serving, leader, term, sequence, compiled}
+                                                  <--  STATUS   {node, serving, leader, term, sequence, compiled,
+                                                                 public_key}
                                                   <--  RESULT   (u32 correlation, u8 outcome, u64 sequence,
                                                                  i64 timestamp_ns, u32 length, event records)*
                                                   <--  ANSWER   {correlation, sequence, value | error}
@@ -58,7 +59,7 @@ class ProtocolError(ValueError):
 class Status(msgspec.Struct, frozen=True):
     """``serving``: this replica leads and has applied everything of earlier terms. ``leader`` may be unknown ("").
 
-    ``compiled`` is the form of its engine.
+    ``compiled`` is the form of its engine, ``public_key`` (hex) what its receipts are checked with.
     """
 
     node: str
@@ -67,6 +68,7 @@ class Status(msgspec.Struct, frozen=True):
     term: int
     sequence: int
     compiled: bool = False
+    public_key: str = ""
 
 
 class Query(msgspec.Struct, frozen=True):

@@ -13,11 +13,11 @@ Every refusal is one of the names in ``replication.protocol``; the gateway then 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
-from replication import reads
 from replication.protocol import CUT_OFF, NOT_LEADING, TOO_MANY_READS, TOO_OLD, Answer, Query
+from replication.reads import QUESTIONS, Question, answer
 from replication.replica import Replica
 from replication.replicated_log import ReplicatedLog
 
@@ -37,8 +37,16 @@ class _Waiting(NamedTuple):
 class ReadDesk:
     """``maintain``, after entries were applied, answers those who wait for a sequence."""
 
-    def __init__(self, replica: Replica, log: ReplicatedLog, now_s: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        replica: Replica,
+        log: ReplicatedLog,
+        now_s: Callable[[], float],
+        *,
+        questions: Mapping[str, Question] = QUESTIONS,
+    ) -> None:
         self._replica = replica
+        self._questions = questions
         self._log = log
         self._now_s = now_s
         self._waiting: deque[_Waiting] = deque()
@@ -81,7 +89,7 @@ class ReadDesk:
         return True
 
     def _answer(self, query: Query, reply: Reply) -> None:
-        reply(reads.answer(self._replica, query.name, query.arguments))
+        reply(answer(self._replica, query.name, query.arguments, self._questions))
 
     def _refuse(self, error: str, reply: Reply) -> None:
         reply(Answer(0, self._replica.machine.sequence, None, error))
