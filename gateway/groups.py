@@ -82,7 +82,9 @@ class Group:
         self.sequence = 0
         self.term = 0
         self.replicas = {node_id: Replica(node_id, host, port) for node_id, (host, port) in doors.items()}
-        self._cluster_id = cluster_id
+        self.cluster_id = cluster_id
+        self.public_keys: dict[str, str] = {}
+        """What the receipts of each node are checked with, in hexadecimal, as it said last."""
         self._cluster_secret = cluster_secret
         self._name = name
         self._metrics = metrics
@@ -162,12 +164,19 @@ class Group:
         """Ask any replica that has come far enough (``gateway.fresh_reads``). Raises TooOld or NoLeader."""
         return await self._fresh_reads.ask(name, arguments, at_least)
 
-    async def query_replica(self, node_id: str, name: str, arguments: dict[str, Any]) -> Answer | None:
-        """Ask one replica about itself, leader or not. None if it cannot be reached in time."""
+    async def query_replica(
+        self, node_id: str, name: str, arguments: dict[str, Any], *, min_sequence: int | None = None
+    ) -> Answer | None:
+        """Ask one replica, leader or not: about itself, or about a state that has this sequence.
+
+        None if it does not answer in time, or refuses.
+        """
         link = self.replicas[node_id].link
         if link is None or not link.open:
             return None
-        answer = await self._ask_link(link, name, arguments, self._loop.time() + _QUERY_TIMEOUT_S)
+        answer = await self._ask_link(
+            link, name, arguments, self._loop.time() + _QUERY_TIMEOUT_S, min_sequence=min_sequence
+        )
         return None if answer is None or answer.error else answer
 
     async def _ask_link(
@@ -237,6 +246,7 @@ class Group:
                 waiting[1].set_result(message)
         elif isinstance(message, Status):
             self.replicas[link.node_id].status = message
+            self.public_keys[link.node_id] = message.public_key
             self._metrics.replica_sequence[link.node_id].set(message.sequence)
             self._metrics.engine_compiled[link.node_id].set(message.compiled)
             self._saw_sequence(message.sequence)
@@ -291,7 +301,7 @@ class Group:
     def _new_link(self, replica: Replica) -> ReplicaLink:
         handshake = Handshake(
             secret=self._cluster_secret,
-            cluster_id=self._cluster_id,
+            cluster_id=self.cluster_id,
             role="gateway",
             name=self._name,
             is_client=True,

@@ -17,12 +17,13 @@ from typing import cast
 
 from engine.codec import decode_events, encode_command
 from engine.commands import Tick
-from engine.entry import BY_TIME, Entry
+from engine.entry import BY_TIME, GENESIS_CHAIN, Entry
 from engine.events import TradeExecuted
 from engine.machine import Machine
 from engine.snapshot import state_hash
 from engine.types import EXCHANGE_ACCOUNT, NS_PER_S
 from replication import reads
+from replication.archive_reader import FoundEntry
 from replication.handshake import NONCE_BYTES, Handshake, HandshakeRefused
 from replication.protocol import (
     COMMITTED,
@@ -41,10 +42,13 @@ from replication.protocol import (
     encode_message,
     encode_results,
 )
+from replication.receipt_desk import NOT_ARCHIVED, ReceiptDesk
 from replication.replica import PrintedTrade, Replica
+from replication.signing_key import SigningKey
 
 CLUSTER_ID = bytes(range(16))
 CLUSTER_SECRET = bytes(range(32))
+SIGNING_KEYS = {f"node-{number}": SigningKey(bytes((number,)) * 32) for number in (1, 2, 3)}
 _LENGTH = Struct("<I")
 
 # What may happen to a SUBMIT frame.
@@ -135,7 +139,8 @@ class Door:
         group = self.group
         serving = group.leader == self.node_id
         compiled = self.node_id == "node-1"  # as where only one machine has a compiler
-        return Status(self.node_id, serving, group.leader, group.term, group.machine.sequence, compiled)
+        key = SIGNING_KEYS[self.node_id].public_key.hex()
+        return Status(self.node_id, serving, group.leader, group.term, group.machine.sequence, compiled, key)
 
     async def open(self) -> None:
         self._server = await asyncio.get_running_loop().create_server(lambda: DoorLink(self), *self.address)
@@ -163,6 +168,10 @@ class OneReplicaGroup:
         self.cut_off: set[str] = set()
         self.lag: dict[str, int] = {}
         self.answered_by: Counter[str] = Counter()
+        self.entries: list[Entry] = []
+        self.without_archive: set[str] = set()
+        self.searches_left = 0
+        self.entry_bytes_max = 1 << 20
         self._tapes: dict[int, list[PrintedTrade]] = {}
         self.doors = {node_id: Door(self, node_id) for node_id in node_ids}
 
@@ -230,20 +239,48 @@ class OneReplicaGroup:
             link.send(encode_message(Answer(query.correlation, self.applied(node_id), None, refusal)))
             return
         self.answered_by[node_id] += 1
-        link.send(encode_message(self.answer(query)))
+        link.send(encode_message(self.answer(node_id, query)))
 
     def applied(self, node_id: str) -> int:
         """How far a replica is, as far as it admits."""
         return self.machine.sequence - self.lag.get(node_id, 0)
 
-    def answer(self, query: Query) -> Answer:
+    def answer(self, node_id: str, query: Query) -> Answer:
         if query.name == "state_hash":
             value = {"chain": self.machine.chain.hex(), "state_hash": state_hash(self.machine).hex()}
             return Answer(query.correlation, self.machine.sequence, value)
-        # This group is all that the questions need of a replica: its machine and its trades.
-        answer = reads.answer(cast(Replica, self), query.name, query.arguments)
+        questions = {**reads.QUESTIONS, "receipt": self.receipt(node_id)}
+        # This group is all that the questions need of a replica: its machine, its trades and its entries.
+        answer = reads.answer(cast(Replica, self), query.name, query.arguments, questions)
         assert not answer.error, (query.name, answer.error)
         return Answer(query.correlation, answer.sequence, answer.value)
+
+    def find_entry(self, sequence: int) -> FoundEntry | None:
+        if self.searches_left:
+            self.searches_left -= 1
+            return None
+        chain = GENESIS_CHAIN
+        for entry in self.entries:
+            if entry.last_sequence >= sequence:
+                is_too_large = len(entry.commands) + len(entry.events) > self.entry_bytes_max
+                return FoundEntry(None, is_too_large=True) if is_too_large else FoundEntry(entry, chain)
+            chain = entry.chain
+        raise AssertionError(sequence)
+
+    def receipt(self, node_id: str) -> reads.Question:
+        desk = ReceiptDesk(
+            cast(Replica, self),
+            SIGNING_KEYS[node_id],
+            cluster_id=CLUSTER_ID,
+            group="main",
+            node=node_id,
+            now_ns=time.time_ns,
+        )
+        return lambda replica, sequence, for_operator: (
+            {"status": NOT_ARCHIVED}
+            if node_id in self.without_archive
+            else desk.receipt(replica, sequence, for_operator)
+        )
 
     def trades(self, market_id: int, limit: int) -> list[PrintedTrade]:
         return list(islice(reversed(self._tapes.get(market_id, [])), limit))
@@ -257,18 +294,22 @@ class OneReplicaGroup:
         self.move_clock(seconds)
         now_ns = time.time_ns() + self.clock_offset_ns
         applied = self.machine.apply(now_ns, encode_command(Tick(EXCHANGE_ACCOUNT, now_ns)))
-        self._print_trades(applied.entry)
+        self._keep(applied.entry)
 
     def _apply(self, commands: list[tuple[int, bytes]]) -> list[Result]:
         now_ns = time.time_ns() + self.clock_offset_ns
         entry, start, event_ends = self.machine.apply(now_ns, b"".join(command for _, command in commands))
-        self._print_trades(entry)
+        self._keep(entry)
         results = []
         for offset, ((correlation, _), end) in enumerate(zip(commands, event_ends, strict=True)):
             sequence = entry.first_sequence + offset
             results.append(Result(correlation, COMMITTED, sequence, entry.timestamp_ns, entry.events[start:end]))
             start = end
         return results
+
+    def _keep(self, entry: Entry) -> None:
+        self.entries.append(entry)
+        self._print_trades(entry)
 
     def _print_trades(self, entry: Entry) -> None:
         for offset, event in decode_events(entry.events):
