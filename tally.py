@@ -59,6 +59,20 @@ needed. Exit code 1 if the hash is not the expected one, or if the engine does w
 """
 
 
+_REPLAY_EXAMPLES: Final = """\
+examples:
+  tally replay tally-data                                       execute the whole history of this machine's exchange
+  tally call GET /v1/nodes > nodes.json                         the keys that receipts are signed with
+  tally call GET /v1/receipts/17 > receipt.json                 what happened at sequence 17, signed
+  tally replay --verify-receipt receipt.json --public-key nodes.json
+  tally replay --verify-receipt receipt.json --archive tally-data
+  tally replay --verify-receipt receipt.json --chain-head 17:9c41...e07a
+
+Exit codes of --verify-receipt: 0 confirmed, 1 refuted, 2 the command line or a file cannot be used, 3 undecided.
+docs/receipts.md says what each check proves.
+"""
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one command; answers the exit code."""
     if sys.flags.optimize:
@@ -172,13 +186,28 @@ def build_parser() -> argparse.ArgumentParser:
     judge.add_argument("--json", action="store_true", help="print the result as JSON")
     judge.set_defaults(run=_judge)
 
-    replay = commands.add_parser("replay", help="execute the whole log again and verify it")
+    replay = commands.add_parser(
+        "replay",
+        help="execute the whole log again and verify it, or check one receipt",
+        epilog=_REPLAY_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     replay.add_argument(
         "directory",
         type=Path,
         nargs="?",
         default=DEFAULT_DIRECTORY,
         help="folder of `tally up`, or of one replica (%(default)s); it may be running",
+    )
+    replay.add_argument("--verify-receipt", type=Path, metavar="FILE", help="check this receipt, and execute nothing")
+    replay.add_argument(
+        "--archive", type=Path, metavar="DIR", help="look the receipt up there: a folder like the above, or a copy"
+    )
+    replay.add_argument(
+        "--chain-head", metavar="SEQUENCE:CHAIN", help="compare the receipt with the chain as it was after a sequence"
+    )
+    replay.add_argument(
+        "--public-key", metavar="KEY", help="whose signature it must be: 64 digits, or a file (nodes.json)"
     )
     replay.set_defaults(run=_replay)
 
@@ -334,6 +363,15 @@ def _judge(arguments: argparse.Namespace) -> int:
 
 
 def _replay(arguments: argparse.Namespace) -> int:
+    options = (arguments.archive, arguments.chain_head, arguments.public_key)
+    if arguments.verify_receipt is not None:
+        from sim.receipt_audit import main as verify_receipt
+
+        archive, chain_head, public_key = options
+        return verify_receipt(arguments.verify_receipt, archive=archive, chain_head=chain_head, public_key=public_key)
+    if options != (None, None, None):
+        _fail("replay", "--archive, --chain-head and --public-key go with --verify-receipt")
+        return 2
     from sim.audit import main as audit
 
     return audit(arguments.directory)

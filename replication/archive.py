@@ -226,13 +226,14 @@ def read_segment(segment: Segment, header: SegmentHeader) -> Iterator[ReadEntry]
             body = file.read(length)
             if len(body) < length:
                 return
-            entry = _verified(body, sequence, chain)
+            entry = verified_entry(body, sequence, chain)
             offset += _FRAME.size + length
             yield ReadEntry(entry, offset)
             sequence, chain = entry.last_sequence + 1, entry.chain
 
 
-def _verified(body: bytes, sequence: int, previous_chain: bytes) -> Entry:
+def verified_entry(body: bytes, sequence: int, previous_chain: bytes) -> Entry:
+    """The entry in the body of a frame, if it begins with this sequence after this chain; else ArchiveDamaged."""
     try:
         entry = decode_entry(body)
     except EntryError as error:

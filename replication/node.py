@@ -24,7 +24,7 @@ from engine.invariants import assert_sound
 from engine.machine import Applied
 from engine.snapshot import snapshot_bytes, state_hash
 from engine.types import EXCHANGE_ACCOUNT
-from replication import protocol, reads
+from replication import protocol
 from replication.agreement import Agreement, Checkpoint
 from replication.background_snapshot import BackgroundSnapshot
 from replication.config import FSYNC_MAJORITY, Config, node_addresses, node_data_dir
@@ -33,11 +33,15 @@ from replication.identity import NODE
 from replication.journal import Journal
 from replication.poller import GroupCommitPoller, Poller
 from replication.proposals import Outcome
-from replication.protocol import Answer, Result, Status
+from replication.protocol import Answer, Query, Result, Status
 from replication.pysyncobj_adapter import RaftTiming
+from replication.read_desk import ReadDesk
+from replication.reads import QUESTIONS
+from replication.receipt_desk import ReceiptDesk
 from replication.replica import TIMESTAMP, Replica, keep_collector_quiet
 from replication.replicated_log import ReplicatedLog
 from replication.server import Door, DoorLink
+from replication.signing_key import load_or_create
 from replication.snapshots import SnapshotStore
 from replication.tls import load_credentials
 from replication.transport import PeerTransport
@@ -120,6 +124,17 @@ class Node:
             on_checkpoint=self._on_checkpoint,
             keep_tail_entries=config.log.keep_tail_entries,
         )
+        self._key = load_or_create(data_dir)
+        logger.info("receipts of %s are signed by the key %s", node_id, self._key.public_key.hex())
+        receipts = ReceiptDesk(
+            self.replica,
+            self._key,
+            cluster_id=config.cluster_id,
+            group=config.group,
+            node=node_id,
+            now_ns=time.time_ns,
+        )
+        self._reads = ReadDesk(self.replica, self._log, now_s, questions={**QUESTIONS, "receipt": receipts.receipt})
         self._snapshot_sequence = self.replica.machine.sequence
         self.replica.reserve(config.engine.reserve_requests)  # now that a snapshot was taken over, if there is one
         self._door = Door(
@@ -130,7 +145,7 @@ class Node:
             now_s=now_s,
         )
         # What gateways are told is committed already: it need not wait for the sync of what is newer.
-        self._poller.before_sync += [self._propose_waiting, self._let_out]
+        self._poller.before_sync += [self._propose_waiting, self._reads.maintain, self._let_out]
         self._poller.after_sync.append(self.replica.flush_archive)
 
     def run(self) -> None:
@@ -172,13 +187,13 @@ class Node:
         else:
             self._waiting.append(Waiting(link, correlation, command))
 
-    def ask(self, name: str, arguments: dict[str, Any], reply: Callable[[Answer], None]) -> None:
-        if name == "status":
+    def ask(self, query: Query, reply: Callable[[Answer], None]) -> None:
+        if query.name == "status":
             reply(Answer(0, self.replica.machine.sequence, self._details()))
-        elif name == "state_hash":
+        elif query.name == "state_hash":
             self._ask_state_hash(reply)
         else:
-            reply(reads.answer(self.replica, name, arguments))
+            self._reads.ask(query, reply)
 
     def status(self) -> Status:
         return Status(
@@ -189,6 +204,7 @@ class Node:
             sequence=self.replica.machine.sequence,
             compiled=FORM.compiled,
             fsyncs=self._fsyncs,
+            public_key=self._key.public_key.hex(),
         )
 
     def _propose_tick(self) -> None:
@@ -298,6 +314,7 @@ class Node:
         machine = self.replica.machine
         return {
             "node": self._node_id,
+            "public_key": self._key.public_key.hex(),
             "role": self._log.role.name.lower(),
             "serving": self._log.leader_ready,
             "leader": self._log.leader_id or "",
@@ -309,6 +326,8 @@ class Node:
             "snapshot_sequence": self._snapshot_sequence,
             "commands_waiting": len(self._waiting),
             "entries_in_flight": self._entries_in_flight,
+            "in_touch": self._log.in_touch,
+            "reads_waiting": self._reads.waiting,
         }
 
 

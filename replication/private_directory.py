@@ -4,6 +4,9 @@ import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
+
+UNFINISHED: Final = ".new"  # the end of the name of a file that is not complete
 
 
 class DirectoryLocked(Exception):
@@ -24,6 +27,24 @@ def sync_directory(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def write_private_file(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, complete and durable or not at all."""
+    unfinished = path.with_name(path.name + UNFINISHED)
+    unfinished.unlink(missing_ok=True)
+    write_new_file(unfinished, text.encode(), mode=0o600)
+    unfinished.replace(path)
+    sync_directory(path.parent)
+
+
+def write_new_file(path: Path, content: bytes, *, mode: int) -> None:
+    """Write a file whose name is free (else FileExistsError); `sync_directory` makes the name durable as well."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def lock_directory(path: Path) -> int:

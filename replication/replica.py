@@ -21,7 +21,7 @@ from engine.machine import Applied, Machine
 from engine.snapshot import restore
 from replication.agreement import CHECKPOINT_EVERY_ENTRIES, Checkpoint
 from replication.archive import Archive, list_segments, read_segment, read_segment_header
-from replication.archive_reader import ArchiveReader, Stretch
+from replication.archive_reader import ArchiveReader, FoundEntry, Stretch
 from replication.snapshots import SnapshotMeta, SnapshotPoint
 
 logger = logging.getLogger(__name__)
@@ -99,6 +99,11 @@ class Replica:
         """What the archive has after a command, as far as one question looks (``replication.archive_reader``)."""
         self.flush_archive()
         return self._reader.entries_after(sequence, limit)
+
+    def find_entry(self, sequence: int) -> FoundEntry | None:
+        """The archived entry with a command; None: not found yet, ask again (``replication.archive_reader``)."""
+        self.flush_archive()
+        return self._reader.find_entry(sequence)
 
     def flush_archive(self) -> None:
         if self._archive is not None:

@@ -23,6 +23,7 @@ from replication.journal_records import JournalDamaged, JournalError
 from replication.node import run
 from replication.pysyncobj_adapter import UnsupportedPysyncobj
 from replication.replicated_log import SnapshotMissing
+from replication.signing_key import SigningKeyDamaged
 from replication.snapshots import SnapshotDamaged
 from replication.supervisor import EXIT_HALTED
 
@@ -47,6 +48,7 @@ def run_replica(config: Config, node_id: str) -> int:
         Diverged,
         JournalBelongsToAnother,
         JournalDamaged,
+        SigningKeyDamaged,
         SnapshotDamaged,
         SnapshotMissing,
         UnsupportedPysyncobj,

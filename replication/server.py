@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from engine.codec import CodecError, decode_command
 from replication import protocol
@@ -35,7 +35,7 @@ class Desk(Protocol):
     def submit(self, link: DoorLink, correlation: int, command: bytes) -> None:
         """Take a well-formed command towards the log; answer it on the link sooner or later."""
 
-    def ask(self, name: str, arguments: dict[str, Any], reply: Callable[[Answer], None]) -> None:
+    def ask(self, query: Query, reply: Callable[[Answer], None]) -> None:
         """Answer a question, now or later; the answer's correlation is filled in by the door."""
 
     def status(self) -> Status: ...
@@ -137,7 +137,7 @@ class DoorLink:
         def reply(answer: Answer) -> None:
             self.send(protocol.encode_message(Answer(correlation, answer.sequence, answer.value, answer.error)))
 
-        self._door.desk.ask(query.name, query.arguments, reply)
+        self._door.desk.ask(query, reply)
 
     def _on_closed(self, reason: str) -> None:
         if self.authenticated:
