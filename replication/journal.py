@@ -27,6 +27,7 @@ from typing import overload
 import lmdb
 from pysyncobj.journal import Journal as PysyncobjJournal
 
+from replication.disk import DISK, Disk
 from replication.journal_records import (
     Entry,
     JournalDamaged,
@@ -37,7 +38,7 @@ from replication.journal_records import (
     unseal,
     unseal_entry,
 )
-from replication.private_directory import DirectoryLocked, create_private_directory, lock_directory, sync_directory
+from replication.private_directory import DirectoryLocked, create_private_directory, lock_directory
 
 __all__ = [
     "Entry",
@@ -81,9 +82,11 @@ class Journal(PysyncobjJournal):  # type: ignore[misc]  # pysyncobj has no types
         map_size_bytes: int = 256 * _MIB,
         map_size_bytes_max: int = 1024 * 1024 * _MIB,
         sync: bool = True,
+        disk: Disk = DISK,
     ) -> None:
         """Open or create; a JournalError says why not. `sync=False` skips fsync: for simulations only."""
         self._path = Path(path)
+        self._disk = disk
         self._map_size_bytes_max = map_size_bytes_max
         self._entries: list[Entry] = []
         self._term = 0
@@ -258,22 +261,15 @@ class Journal(PysyncobjJournal):  # type: ignore[misc]  # pysyncobj has no types
             # LMDB would take an empty file for a new one, and this replica would forget how it voted.
             raise JournalDamaged(f"{data_file} is empty; remove the directory only if this node never ran")
         try:
-            environment = lmdb.open(
-                str(self._path),
-                map_size=max(map_size_bytes, present_bytes),
-                max_dbs=2,
-                mode=0o600,
-                sync=sync,
-                metasync=sync,
-                readahead=False,
-            )
+            map_size_bytes = max(map_size_bytes, present_bytes)
+            environment = self._disk.open_environment(self._path, map_size=map_size_bytes, sync=sync)
         except lmdb.Error as error:
             raise JournalDamaged(f"cannot open the journal in {self._path}: {error}") from error
         if existed:
             _check_length(environment, data_file, present_bytes)
         else:
             # The file's name must survive a power loss too, or all that was acknowledged would be gone.
-            sync_directory(self._path)
+            self._disk.sync_directory(self._path)
         self._map_size_bytes = environment.info()["map_size"]
         self._page_bytes = environment.stat()["psize"]
         return environment

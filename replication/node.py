@@ -26,19 +26,18 @@ from engine.snapshot import snapshot_bytes, state_hash
 from engine.types import EXCHANGE_ACCOUNT
 from replication import protocol, reads
 from replication.agreement import Agreement, Checkpoint
-from replication.background_snapshot import BackgroundSnapshot
 from replication.config import Config, node_addresses, node_data_dir, read_cluster_secret
 from replication.forked import ask_child
 from replication.journal import Journal
-from replication.poller import GroupCommitPoller, Poller
+from replication.platform import MACHINE, Platform, SnapshotWriter
+from replication.poller import GroupCommitPoller
 from replication.proposals import Outcome
 from replication.protocol import Answer, Result, Status
 from replication.pysyncobj_adapter import RaftTiming
-from replication.replica import TIMESTAMP, Replica, keep_collector_quiet
+from replication.replica import TIMESTAMP, keep_collector_quiet
 from replication.replicated_log import ReplicatedLog
 from replication.server import Door, DoorLink
 from replication.snapshots import SnapshotStore
-from replication.transport import PeerTransport
 
 logger = logging.getLogger(__name__)
 
@@ -66,12 +65,13 @@ class Waiting(NamedTuple):
 class Node:
     """Everything of one replica. ``run`` until ``stop`` is called or something must not go on."""
 
-    def __init__(self, config: Config, node_id: str, *, now_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, config: Config, node_id: str, *, platform: Platform = MACHINE) -> None:
         data_dir = node_data_dir(config, node_id)
         addresses = node_addresses(config, node_id)
         secret = read_cluster_secret(config)
         self._node_id = node_id
-        self._now_s = now_s
+        self._platform = platform
+        self._now_s = platform.now_s
         self._stopping = False
         self._catching_up = True
         self._snapshot_every_commands = config.log.snapshot_every_commands
@@ -79,24 +79,29 @@ class Node:
         self._entries_in_flight = 0
         self._told_status: Status | None = None
         self._status_due_s = 0.0
-        self._snapshot: BackgroundSnapshot | None = None
+        self._snapshot: SnapshotWriter | None = None
         self._snapshots_directory = data_dir / "snapshots"
         self._sent_checkpoint = 0
         self._agreement = Agreement(len(config.nodes))
 
-        poller = Poller()
-        journal = Journal(data_dir / "journal", cluster_id=config.cluster_id, node_id=node_id)
-        transport = PeerTransport(
+        poller = platform.poller()
+        journal = Journal(data_dir / "journal", cluster_id=config.cluster_id, node_id=node_id, disk=platform.disk)
+        transport = platform.transport(
             node_id=node_id,
             bind=addresses.peer,
             peers={peer_id: peer.peer for peer_id, peer in config.nodes.items() if peer_id != node_id},
             secret=secret,
             cluster_id=config.cluster_id,
             poller=poller,
-            clock_s=now_s,
+            clock_s=platform.now_s,
         )
         self._poller = GroupCommitPoller(poller, journal, transport)
-        self.replica = Replica(data_dir / "archive")
+        self.replica = platform.replica(
+            data_dir / "archive",
+            disk=platform.disk,
+            random_bytes=platform.random_bytes,
+            on_restored=platform.on_restored,
+        )
         self._log = ReplicatedLog(
             node_id=node_id,
             peer_ids=[peer_id for peer_id in config.nodes if peer_id != node_id],
@@ -104,7 +109,7 @@ class Node:
             transport=transport,
             poller=self._poller,
             state_machine=self.replica,
-            snapshots=SnapshotStore(self._snapshots_directory),
+            snapshots=SnapshotStore(self._snapshots_directory, disk=platform.disk),
             timing=RaftTiming(
                 election_timeout_s_min=config.raft.election_timeout_ms_min / 1000,
                 election_timeout_s_max=config.raft.election_timeout_ms_max / 1000,
@@ -123,7 +128,9 @@ class Node:
             node_id=node_id,
             cluster_id=config.cluster_id,
             cluster_secret=secret,
-            now_s=now_s,
+            now_s=platform.now_s,
+            random_bytes=platform.random_bytes,
+            listen=platform.listen,
         )
         # What gateways are told is committed already: it need not wait for the sync of what is newer.
         self._poller.before_sync += [self._propose_waiting, self._let_out]
@@ -162,6 +169,11 @@ class Node:
         """End the loop after the tick under way. Safe to call from a signal handler."""
         self._stopping = True
 
+    @property
+    def log(self) -> ReplicatedLog:
+        """For onlookers: what one may know of the log (`replication.replicated_log`)."""
+        return self._log
+
     def submit(self, link: DoorLink, correlation: int, command: bytes) -> None:
         if not self._log.leader_ready or len(self._waiting) >= COMMANDS_WAITING_MAX:
             link.answer(Result(correlation, protocol.FAILED, 0, 0, b""))
@@ -191,7 +203,7 @@ class Node:
         due_ns = self.replica.machine.timers.next_due_ns()
         if due_ns is None or self._waiting or self._entries_in_flight or not self._log.leader_ready:
             return
-        now_ns = time.time_ns()
+        now_ns = self._platform.time_ns()
         if due_ns <= now_ns:
             self._entries_in_flight += 1
             tick = encode_command(Tick(EXCHANGE_ACCOUNT, now_ns))
@@ -210,7 +222,7 @@ class Node:
             while self._waiting and size_bytes + len(self._waiting[0].command) <= ENTRY_BYTES_MAX:
                 batch.append(self._waiting.popleft())
                 size_bytes += len(batch[-1].command)
-            payload = TIMESTAMP.pack(time.time_ns()) + b"".join([waiting.command for waiting in batch])
+            payload = TIMESTAMP.pack(self._platform.time_ns()) + b"".join([waiting.command for waiting in batch])
             self._entries_in_flight += 1
             self._log.propose(payload, partial(self._on_decided, batch))
 
@@ -271,7 +283,8 @@ class Node:
         self._snapshot_sequence = machine.sequence
         # The journal will forget what the snapshot covers, so the archive must be safe on disk before.
         self.replica.sync_archive()
-        self._snapshot = BackgroundSnapshot(self._snapshots_directory, self.replica.log_point, self._sound_snapshot)
+        point = self.replica.log_point
+        self._snapshot = self._platform.snapshot_writer(self._snapshots_directory, point, self._sound_snapshot)
         self._snapshot.start()
 
     def _sound_snapshot(self) -> bytes:

@@ -26,6 +26,16 @@ HANDSHAKE_TIME_S: Final = 5.0
 UNAUTHENTICATED_LINKS_MAX: Final = 64
 
 
+class Listening(Protocol):
+    """What the door keeps of where it listens."""
+
+    def close(self) -> None: ...
+
+
+Listen = Callable[[str, int, EventSource, Callable[[socket.socket, str], None]], Listening]
+"""Begins to listen: (host, port, poller, on_accepted), as `replication.links.Listener` does."""
+
+
 class Desk(Protocol):
     """What the door needs of the node behind it."""
 
@@ -141,6 +151,8 @@ class Door:
         cluster_id: bytes,
         cluster_secret: bytes,
         now_s: Callable[[], float],
+        random_bytes: Callable[[int], bytes] = os.urandom,
+        listen: Listen = Listener,
     ) -> None:
         self.poller = poller
         self.desk = desk
@@ -150,7 +162,8 @@ class Door:
         self._cluster_id = cluster_id
         self._cluster_secret = cluster_secret
         self._now_s = now_s
-        self._listener = Listener(address[0], address[1], poller, self._on_accepted)
+        self._random_bytes = random_bytes
+        self._listener = listen(address[0], address[1], poller, self._on_accepted)
 
     def tell_status(self) -> None:
         """Tell every gateway where this replica stands; cuts off who did not authenticate in time."""
@@ -184,6 +197,6 @@ class Door:
             role="node",
             name=self._node_id,
             is_client=False,
-            nonce=os.urandom(NONCE_BYTES),
+            nonce=self._random_bytes(NONCE_BYTES),
         )
         self.links[DoorLink(self, sock, handshake, self._now_s())] = None

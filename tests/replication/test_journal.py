@@ -5,6 +5,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ CLUSTER = b"c" * 16
 MIB = 1024 * 1024
 
 
-def opened(path: Path, **settings: int) -> Journal:
+def opened(path: Path, **settings: Any) -> Journal:
     return Journal(path, cluster_id=CLUSTER, node_id="node-1", sync=False, **settings)
 
 
