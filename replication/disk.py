@@ -11,7 +11,7 @@ from pathlib import Path
 
 import lmdb
 
-from replication.private_directory import sync_directory
+from replication.private_directory import lock_directory, sync_directory
 
 _DATABASES_MAX = 2
 
@@ -56,6 +56,10 @@ class Disk:
     def unlink(self, path: Path) -> None:
         """Remove a name; durable with the next sync of its directory."""
         path.unlink()
+
+    def lock_directory(self, path: Path) -> int:
+        """Take a directory for this process, as `replication.private_directory` does."""
+        return lock_directory(path)
 
     def sync_directory(self, path: Path) -> None:
         """Make the names in a directory durable."""

@@ -19,7 +19,6 @@ Errors::
         JournalWriteFailed      a sync failed; the process must end
 """
 
-import os
 import struct
 from pathlib import Path
 from typing import overload
@@ -38,7 +37,7 @@ from replication.journal_records import (
     unseal,
     unseal_entry,
 )
-from replication.private_directory import DirectoryLocked, create_private_directory, lock_directory
+from replication.private_directory import DirectoryLocked, create_private_directory
 
 __all__ = [
     "Entry",
@@ -98,7 +97,7 @@ class Journal(PysyncobjJournal):  # type: ignore[misc]  # pysyncobj has no types
         self._write_failed = False
         create_private_directory(self._path)
         try:
-            self._lock_fd = lock_directory(self._path)
+            self._lock_fd = self._disk.lock_directory(self._path)
         except DirectoryLocked as error:
             raise JournalLocked(str(error)) from None
         try:
@@ -109,7 +108,7 @@ class Journal(PysyncobjJournal):  # type: ignore[misc]  # pysyncobj has no types
                 self._environment.close()
                 raise
         except BaseException:
-            os.close(self._lock_fd)
+            self._disk.close(self._lock_fd)
             raise
 
     # What is in the log
@@ -209,7 +208,7 @@ class Journal(PysyncobjJournal):  # type: ignore[misc]  # pysyncobj has no types
     def close(self) -> None:
         """Release files and lock. Changes that were not synced are lost, as in a crash."""
         self._environment.close()
-        os.close(self._lock_fd)
+        self._disk.close(self._lock_fd)
 
     # The rest of pysyncobj's journal interface. Positions count from `first`.
 
