@@ -108,6 +108,8 @@ class Archive:
         for segment in segments:
             if segment.path > path:
                 self._disk.unlink(segment.path)
+        # Whoever made the segment may have been killed before its name was on the disk; and what is gone stays gone.
+        self._disk.sync_directory(self._directory)
         self._file = self._disk.open(path, os.O_WRONLY)
         self._disk.truncate(self._file, end_offset)
         self._size_bytes = end_offset

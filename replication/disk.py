@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Final
 
 import lmdb
 
 from replication.private_directory import lock_directory, sync_directory
 
-_DATABASES_MAX = 2
+DISK_FAILURES: Final = (lmdb.DiskError, lmdb.MemoryError)
+"""What LMDB raises when the machine has no room left: nothing is damaged, and a restart may help."""
+
+_DATABASES_MAX: Final = 2
 
 
 class Disk:

@@ -26,7 +26,7 @@ from typing import overload
 import lmdb
 from pysyncobj.journal import Journal as PysyncobjJournal
 
-from replication.disk import DISK, Disk
+from replication.disk import DISK, DISK_FAILURES, Disk
 from replication.journal_records import (
     Entry,
     JournalDamaged,
@@ -66,7 +66,7 @@ class JournalBelongsToAnother(JournalError):
 
 
 class JournalWriteFailed(JournalError):
-    """A sync failed. What is on disk is unknown, so the process must end and recover by a restart."""
+    """A write or sync failed. What is on disk is unknown, so the process must end and recover by a restart."""
 
 
 class Journal(PysyncobjJournal):  # type: ignore[misc]  # pysyncobj has no types
@@ -262,13 +262,15 @@ class Journal(PysyncobjJournal):  # type: ignore[misc]  # pysyncobj has no types
         try:
             map_size_bytes = max(map_size_bytes, present_bytes)
             environment = self._disk.open_environment(self._path, map_size=map_size_bytes, sync=sync)
+        except DISK_FAILURES as error:
+            raise JournalWriteFailed(f"cannot open the journal in {self._path}: {error}") from error
         except lmdb.Error as error:
             raise JournalDamaged(f"cannot open the journal in {self._path}: {error}") from error
         if existed:
             _check_length(environment, data_file, present_bytes)
-        else:
-            # The file's name must survive a power loss too, or all that was acknowledged would be gone.
-            self._disk.sync_directory(self._path)
+        # The file's name must survive a power loss too, or all that was acknowledged would be gone. Whoever made the
+        # file may have been killed before this, so that it is there says nothing.
+        self._disk.sync_directory(self._path)
         self._map_size_bytes = environment.info()["map_size"]
         self._page_bytes = environment.stat()["psize"]
         return environment
@@ -281,6 +283,8 @@ class Journal(PysyncobjJournal):  # type: ignore[misc]  # pysyncobj has no types
             with self._environment.begin() as transaction:
                 first_index = self._load_meta(transaction)
                 self._load_entries(transaction, first_index)
+        except DISK_FAILURES as error:
+            raise JournalWriteFailed(f"cannot write the journal in {self._path}: {error}") from error
         except lmdb.Error as error:
             raise JournalDamaged(f"cannot read the journal in {self._path}: {error}") from error
 

@@ -15,6 +15,8 @@ from __future__ import annotations
 import logging
 from typing import Final
 
+import lmdb
+
 from replication.agreement import Diverged
 from replication.archive import ArchiveDamaged
 from replication.config import Config
@@ -62,7 +64,7 @@ def run_replica(config: Config, node_id: str) -> int:
 def exit_code(fault: Exception) -> int | None:
     """What a replica's process exits with when it meets this. None for a bug of ours: it ends with a traceback."""
     if isinstance(fault, Halt):
-        return EXIT_FAILED if isinstance(fault.__cause__, OSError) else EXIT_HALTED
+        return EXIT_FAILED if isinstance(fault.__cause__, OSError | lmdb.Error) else EXIT_HALTED
     if isinstance(fault, _HALTS):
         return EXIT_HALTED
-    return EXIT_FAILED if isinstance(fault, JournalError | OSError) else None
+    return EXIT_FAILED if isinstance(fault, JournalError | OSError | lmdb.Error) else None

@@ -23,7 +23,7 @@ import lmdb
 import msgspec
 import xxhash
 
-from replication.disk import DISK, Disk
+from replication.disk import DISK, DISK_FAILURES, Disk
 from replication.private_directory import create_private_directory
 
 CHUNK_BYTES = 256 * 1024
@@ -97,6 +97,7 @@ class SnapshotStore:
     def __init__(self, path: Path, *, disk: Disk = DISK) -> None:
         self._path = Path(path)
         self._disk = disk
+        self._name_is_durable = False
         create_private_directory(self._path)
 
     def write(self, point: SnapshotPoint, blob: bytes | Iterable[bytes]) -> SnapshotMeta:
@@ -170,9 +171,15 @@ class SnapshotStore:
         try:
             map_size_bytes = _round_up(present_bytes + _MAP_STEP_BYTES)
             environment = self._disk.open_environment(self._path, map_size=map_size_bytes)
+        except DISK_FAILURES:
+            raise
         except lmdb.Error as error:
             raise SnapshotDamaged(f"cannot open the snapshots in {self._path}: {error}") from error
         try:
+            if not self._name_is_durable:
+                # Whoever made the file may have lost its power or its life before its name was on the disk.
+                self._disk.sync_directory(self._path)
+                self._name_is_durable = True
             yield environment
         finally:
             environment.close()
