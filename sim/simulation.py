@@ -188,7 +188,7 @@ class Simulation:
         secret_file = self.directory / "cluster.secret"
         secret_file.write_text(chance.randbytes(SECRET_SIZE).hex())
         secret_file.chmod(0o600)
-        timeout_ms = chance.choice([150, 300, 400])
+        timeout_ms = chance.choice([200, 300, 400])
         return Config(
             path=self.directory / "cluster.toml",
             cluster_id=_CLUSTER_ID,

@@ -4,8 +4,8 @@ The replica's own code runs on real files in a folder in memory, where a sync co
 them (`replication.disk`): it knows what was synced, and when a machine loses its power it puts the files into one of
 the states that a real disk could be in. The model, and where it comes from:
 
-- LMDB writes the changed pages to places that no committed page uses, syncs them, then writes one meta page, synced
-  too (mdb.c, ``mdb_txn_commit``, ``mdb_page_flush``, ``mdb_env_write_meta``). So a commit that was cut off leaves the old
+- LMDB writes the changed pages where no committed page is, syncs them, then writes one meta page and syncs it
+  (mdb.c: ``mdb_txn_commit``, ``mdb_page_flush``, ``mdb_env_write_meta``). So a commit that was cut off leaves the old
   meta page and any part of the new ones, torn at any sector, or else everything. An environment that is opened without
   sync loses all of its commits.
 - Of a plain file, what was appended since its last sync is kept up to some byte, and a sector of it may be empty.
@@ -23,7 +23,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
-from typing import Final
+from typing import Final, cast
 
 import lmdb
 
@@ -88,15 +88,19 @@ class SimulatedDisk(Disk):
 
     def open_environment(self, path: Path, *, map_size: int, sync: bool = True) -> lmdb.Environment:
         data_file = path / DATA_FILE
-        if not data_file.exists():
-            self._refuse_if_full()
-            self._created.add(data_file)
+        is_new = not data_file.exists()
+        if is_new and self.is_full:
+            raise lmdb.DiskError("simulated: no space left on the disk")
         environment = Environment(self, path, super().open_environment(path, map_size=map_size, sync=True), sync=sync)
         self._environments.append(environment)
-        return environment
+        if is_new:
+            self._created.add(data_file)
+            self.at_point("after-create")
+        return cast(lmdb.Environment, environment)
 
     def open(self, path: Path, flags: int) -> int:
-        if not path.exists():
+        is_new = not path.exists()
+        if is_new:
             self._refuse_if_full()
             self._created.add(path)
             self._files[path] = _File(path, 0)
@@ -105,6 +109,8 @@ class SimulatedDisk(Disk):
             self._before_cut(file, 0)
         descriptor = super().open(path, flags)
         self._open[descriptor] = path
+        if is_new:
+            self.at_point("after-create")
         return descriptor
 
     def write(self, file: int, data: bytes | bytearray) -> None:
@@ -249,4 +255,3 @@ class SimulatedDisk(Disk):
     def _refuse_if_full(self) -> None:
         if self.is_full:
             raise OSError(28, "simulated: no space left on the disk")
-

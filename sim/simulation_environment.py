@@ -129,9 +129,9 @@ class _WriteTransaction:
     def __init__(self, environment: Environment, real: lmdb.Transaction) -> None:
         self.real = real
         self.stat = real.stat
-        self.cursor = real.cursor
         self._environment = environment
         self._writes: list[Write] = []
+        self._deletes = False
 
     def put(self, key: bytes, value: bytes, *, db: Any, append: bool = False) -> bool:
         self._writes.append((self._environment.name_of(db), key, value))
@@ -141,9 +141,13 @@ class _WriteTransaction:
         self._writes.append((self._environment.name_of(db), key, None))
         return bool(self.real.delete(key, db=db))
 
-    def get(self, key: bytes, *, db: Any) -> bytes | None:
-        value: bytes | None = self.real.get(key, db=db)
-        return value
+    def cursor(self, *, db: Any) -> lmdb.Cursor:
+        """A cursor of a writer is there to delete."""
+        self._deletes = True
+        return self.real.cursor(db=db)
+
+    def get(self, key: bytes, *, db: Any) -> Any:
+        return self.real.get(key, db=db)
 
     def __enter__(self) -> _WriteTransaction:
         return self
@@ -151,7 +155,9 @@ class _WriteTransaction:
     def __exit__(
         self, kind: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
     ) -> None:
-        if kind is None:
+        if kind is None and (self._writes or self._deletes):
             self._environment.commit(self.real, self._writes)
+        elif kind is None:
+            self.real.commit()  # LMDB writes nothing
         else:
             self.real.abort()

@@ -11,6 +11,7 @@ from random import Random
 from typing import Final
 
 POINTS: Final = (
+    "after-create",
     "before-append",
     "before-fsync",
     "after-fsync",
@@ -43,7 +44,7 @@ class Faults:
     power_share: float
     in_flight_lost_share: float
     down_ms_max: float
-    tick_ms_max: float
+    wake_ms_max: float
     # The schedule: one fault after the other, so far apart on average
     fault_every_ms: float
     kill_weight: float
@@ -86,7 +87,7 @@ def draw_faults(chance: Random) -> Faults:
         power_share=pick([0.2, 0.5, 0.9]),
         in_flight_lost_share=pick([0.1, 0.5, 0.9]),
         down_ms_max=pick([100.0, 1_000.0, 4_000.0]),
-        tick_ms_max=pick([0.2, 1.0, 5.0]),
+        wake_ms_max=pick([0.2, 2.0, 10.0]),
         fault_every_ms=pick([300.0, 1_000.0, 4_000.0]),
         kill_weight=pick([0.0, 1.0, 4.0]),
         power_loss_weight=pick([0.0, 1.0, 4.0]),

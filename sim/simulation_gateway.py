@@ -19,7 +19,7 @@ from replication.handshake import NONCE_BYTES, Handshake, HandshakeRefused
 from replication.protocol import RESULT, Status, decode_message, decode_results, encode_submit
 from sim.simulation_network import Connection, Network
 
-FLUSH_S: Final = 0.02
+FLUSH_S: Final = 0.05
 REQUEST_TIMEOUT_S: Final = 3.0
 _SWEEP_S: Final = 0.1
 _REFUSAL_PAUSE_S: Final = 0.01
@@ -187,5 +187,3 @@ class _DoorLink:
             self.drop(str(refused))
         else:
             self._gateway.send(self, self._handshake.outgoing())
-
-

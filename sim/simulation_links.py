@@ -60,7 +60,7 @@ class PeerLinks:
         on_leaving: Callable[[str, str, list[bytes]], None],
         at_point: Callable[[str], None],
     ) -> None:
-        """``on_leaving(sender, receiver, frames)`` sees what leaves, before it does; for ``at_point`` see the process."""
+        """``on_leaving(sender, receiver, frames)`` sees what leaves, before it does."""
         self.on_message: Callable[[str, Message], None] = lambda _peer_id, _message: None
         self.on_connected: Callable[[str], None] = lambda _peer_id: None
         self.on_disconnected: Callable[[str], None] = lambda _peer_id: None

@@ -97,9 +97,8 @@ class Onlooker:
             message = decode(frame)
             if isinstance(message, NextIndex):
                 if message.success and journal.last_index < message.next_index - 1:
-                    self._trace.violate(
-                        f"{sender} acknowledged log index {message.next_index - 1} with {journal.last_index} on its disk"
-                    )
+                    claimed, durable = message.next_index - 1, journal.last_index
+                    self._trace.violate(f"{sender} acknowledged log index {claimed} with {durable} on its disk")
             elif isinstance(message, RequestVote | ResponseVote):
                 candidate = sender if isinstance(message, RequestVote) else receiver
                 self._expect_vote(sender, message.term, candidate)

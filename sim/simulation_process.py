@@ -4,6 +4,7 @@ The node gets a `replication.platform.Platform` whose clock, chance, network and
 else is what runs in production. Where its work may be cut off, in the order of a command's way through a replica:
 
 ================  ======================================================================================
+after-create      a new file is there, and its directory is not synced yet
 before-append     a command has arrived at the door and is not proposed yet
 before-fsync      what changed in the journal is written but not synced
 after-fsync       it is synced, and nothing that depends on it has left yet
@@ -149,7 +150,10 @@ class SimulatedProcess:
 
     def deliver(self, arrival: Callable[[], None]) -> None:
         self._inbox.arrivals.append(arrival)
-        self._wake(self._simulation.timeline.now_s)
+        if len(self._inbox.arrivals) == 1:
+            # The kernel wakes it when it gets to it; what else arrives until then is handled together.
+            late_ms = self._chance.random() * self._simulation.faults.wake_ms_max
+            self._wake(self._simulation.timeline.now_s + late_ms / 1_000)
 
     def accept(self, caller: str) -> End | None:
         if self._links is None or self._listener is None:
@@ -216,12 +220,13 @@ class SimulatedProcess:
         if self.node is not node:
             return
         handled = inbox.handled - handled
-        timeline.spend(_TICK_S + handled * _ARRIVAL_S + self._chance.random() * self._simulation.faults.tick_ms_max / 1_000)
+        timeline.spend(_TICK_S + handled * _ARRIVAL_S)
         self._busy_until_s = timeline.now_s
         self._simulation.onlooker.ticked(self)
-        # What a tick took in is committed, applied and answered in the next one.
-        has_work = handled or inbox.arrivals or node.log.applied_index < node.log.commit_index
-        self._wake(self._busy_until_s if has_work else self._busy_until_s + IDLE_S)
+        # What a leader heard of its followers counts in its next tick, and what is committed is applied there.
+        log = node.log
+        has_work = (handled and log.is_leader) or log.applied_index < log.commit_index
+        self._wake(self._busy_until_s if has_work or inbox.arrivals else self._busy_until_s + IDLE_S)
 
     def _guarded(self, work: Callable[[], None]) -> None:
         """Do what the process does, and let it end as it would."""
