@@ -20,6 +20,7 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
+from engine.machine import Machine
 from replication.config import (
     SECRET_SIZE,
     Address,
@@ -34,11 +35,11 @@ from replication.config import (
 from sim.simulation_clients import Clients
 from sim.simulation_faults import Faults, calm, draw_faults
 from sim.simulation_gateway import SimulatedGateway
-from sim.simulation_nemesis import Nemesis
+from sim.simulation_nemesis import FAULT, Nemesis
 from sim.simulation_network import Network
 from sim.simulation_onlooker import Onlooker
 from sim.simulation_process import SimulatedProcess
-from sim.simulation_timeline import Timeline, virtual_time
+from sim.simulation_timeline import START_S, Timeline, virtual_time
 from sim.simulation_trace import Trace, Violation
 
 ORDERS_PER_S: Final = 200
@@ -95,6 +96,28 @@ class Simulation:
     @property
     def violations(self) -> list[str]:
         return self.trace.violations
+
+    @property
+    def elapsed_s(self) -> float:
+        """Virtual seconds since the beginning."""
+        return self.timeline.now_s - START_S
+
+    @property
+    def faults_struck(self) -> int:
+        return sum(self.fault_counts().values())
+
+    def machines(self) -> dict[str, Machine]:
+        """The state machines of the replicas that run."""
+        running = {name: process.node for name, process in self.processes.items()}
+        return {name: node.replica.machine for name, node in running.items() if node is not None}
+
+    def fault_counts(self) -> dict[str, int]:
+        """What went wrong, by kind."""
+        scheduled = {
+            kind.removeprefix(FAULT): count for kind, count in self.trace.counts.items() if kind.startswith(FAULT)
+        }
+        by_chance = {kind: self.trace.counts[kind] for kind in ("cut-off", "fsync-fails", "slow-fsync")}
+        return {kind: count for kind, count in sorted({**scheduled, **by_chance}.items()) if count}
 
     def run(self, seconds: float, progress: Callable[[float], object] = lambda _seconds: None) -> None:
         """Play all parts but the last. ``progress`` gets the virtual seconds since its last call."""

@@ -6,7 +6,7 @@ testing: Groce et al., ISSTA 2012). Ranges follow TigerBeetle's VOPR where ours 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Final
 
@@ -64,10 +64,6 @@ class Faults:
     # Clients
     sent_twice_probability: float
     retried_late_probability: float
-
-    def lines(self) -> list[str]:
-        """All of them, for the head of a report."""
-        return [f"  {field.name:26} {getattr(self, field.name):g}" for field in fields(self)]
 
 
 def draw_faults(chance: Random) -> Faults:

@@ -10,6 +10,7 @@ from sim.simulation_process import SimulatedProcess
 if TYPE_CHECKING:
     from sim.simulation import Simulation
 
+FAULT: Final = "fault:"
 _WEIGHT: Final = "_weight"
 _CLOCK_OFFSET_NS_MAX: Final = 2_000_000_000
 
@@ -50,7 +51,7 @@ class Nemesis:
         kind = chance.choices(self._kinds, self._weights)[0]
         process = self._victim()
         lasts_s = chance.random() * simulation.faults.lasts_ms_max / 1_000
-        simulation.trace.add(f"fault:{kind.replace('_', '-')}", process.name, f"{lasts_s:.3f} s")
+        simulation.trace.add(f"{FAULT}{kind.replace('_', '-')}", process.name, f"{lasts_s:.3f} s")
         getattr(self, f"_{kind}")(process, lasts_s)
 
     def _victim(self) -> SimulatedProcess:
