@@ -97,12 +97,19 @@ def report(simulation: Simulation, judgement: Judgement, wall_s: float) -> str:
 
 @contextmanager
 def _directory(keep: Path | None, seed: int) -> Iterator[Path]:
-    """Where the replicas' files are: in memory if the system has a place there, since nothing must be waited for."""
+    """Where the replicas' files are."""
     if keep is not None:
         directory = keep / f"seed-{seed}"
         directory.mkdir(parents=True)
         yield directory
         return
+    with memory_directory() as directory:
+        yield directory
+
+
+@contextmanager
+def memory_directory() -> Iterator[Path]:
+    """A folder in memory if the system has a place there, since nothing of a simulation should wait for a disk."""
     in_memory = _MEMORY_DIRECTORY if os.access(_MEMORY_DIRECTORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="tally-sim-", dir=in_memory) as name:
         yield Path(name)

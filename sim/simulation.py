@@ -61,8 +61,12 @@ class Simulation:
         nodes: int = 3,
         orders_per_s: int = ORDERS_PER_S,
         faults: Faults | None = None,
+        log: LogSettings | None = None,
     ) -> None:
-        """``directory`` is for the replicas' files, preferably in memory. ``faults`` replaces what the seed draws."""
+        """``directory`` is for the replicas' files, preferably in memory.
+
+        ``faults`` and ``log`` replace what the seed draws.
+        """
         self.seed = seed
         self.directory = directory
         self.chance = Random(seed)
@@ -74,7 +78,7 @@ class Simulation:
         self.network = Network(self.timeline, Random(self.chance.getrandbits(64)), self.faults, self.trace)
         self.onlooker = Onlooker(self.trace)
         self._raft_chance = Random(self.chance.getrandbits(64))
-        self.config = self._write_config([f"node-{number}" for number in range(1, nodes + 1)])
+        self.config = self._write_config([f"node-{number}" for number in range(1, nodes + 1)], log)
         self.processes = {name: SimulatedProcess(self, self.config, name) for name in self.config.nodes}
         self.onlooker.processes = self.processes
         self.gateways = [
@@ -91,7 +95,6 @@ class Simulation:
         client_chance = Random(self.chance.getrandbits(64))
         self.clients = Clients(self.gateways, self.timeline, client_chance, self.onlooker, self.faults, orders_per_s)
         self.nemesis = Nemesis(self, Random(self.chance.getrandbits(64)))
-        self.traded_s = 0.0
 
     @property
     def violations(self) -> list[str]:
@@ -124,7 +127,8 @@ class Simulation:
         with self.in_virtual_time():
             try:
                 self.set_up()
-                self.trade(seconds, progress)
+                self.begin()
+                self.play(seconds, progress)
                 self.settle()
             except Violation:
                 return
@@ -152,16 +156,18 @@ class Simulation:
         self.clients.set_up()
         self._run_until(lambda: not self.clients.unanswered, SET_UP_S_MAX, "the markets were not listed")
 
-    def trade(self, seconds: float, progress: Callable[[float], object] = lambda _seconds: None) -> None:
-        """Trade for so long while things go wrong."""
+    def begin(self) -> None:
+        """Begin to trade, and let things go wrong."""
         self._set_faults(self.drawn)
         self.nemesis.start()
         self.clients.trade()
+
+    def play(self, seconds: float, progress: Callable[[float], object] = lambda _seconds: None) -> None:
+        """Go on for so long."""
         end_s = self.timeline.now_s + seconds
         while self.timeline.now_s < end_s:
             step_s = min(1.0, end_s - self.timeline.now_s)
             self.timeline.run(self.timeline.now_s + step_s)
-            self.traded_s += step_s
             progress(step_s)
 
     def settle(self) -> None:
@@ -180,6 +186,11 @@ class Simulation:
         with self.in_virtual_time():
             for process in self.processes.values():
                 process.stop()
+
+    def leader(self) -> SimulatedProcess | None:
+        """The process that leads the latest term, if it runs."""
+        leading = [process for process in self.processes.values() if process.node and process.node.log.is_leader]
+        return max(leading, key=lambda process: process.node.log.term if process.node else 0, default=None)
 
     def _agree(self) -> bool:
         points = {
@@ -205,7 +216,7 @@ class Simulation:
     def _set_faults(self, faults: Faults) -> None:
         self.faults = self.network.faults = self.clients.faults = faults
 
-    def _write_config(self, names: list[str]) -> Config:
+    def _write_config(self, names: list[str], log: LogSettings | None) -> Config:
         """The shortest timers and the smallest snapshots that make a minute eventful; drawn, too."""
         chance = Random(self.chance.getrandbits(64))
         secret_file = self.directory / "cluster.secret"
@@ -224,7 +235,7 @@ class Simulation:
             cluster_secret_file=secret_file,
             master_key_file=self.directory / "master.key",
             raft=RaftSettings(timeout_ms, 2 * timeout_ms, chance.choice([20, 50])),
-            log=LogSettings(chance.choice([1_000, 4_000]), chance.choice([0, 10, 200])),
+            log=log or LogSettings(chance.choice([200, 1_000, 4_000]), chance.choice([0, 10, 200])),
             engine=EngineSettings(0),
             gateway=GatewaySettings(),
         )

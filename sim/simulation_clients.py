@@ -49,12 +49,16 @@ _ODD_SHARE: Final = 0.05
 
 @dataclass
 class Request:
-    """``told`` are the answers: the sequence at which it was executed first, and whether the exchange refused it."""
+    """``told`` are the answers: the sequence at which it was executed first, and the reason of a refusal or 0.
+
+    ``not_before`` is the last sequence at which a client still knew for certain that it had not been executed.
+    """
 
     command: Command
-    sent: int = 0
+    copies_out: int = 0
     told: list[tuple[int, int]] = field(default_factory=list)
-    unknown: int = 0
+    unknown: bool = False
+    not_before: int = 0
 
     @property
     def answered(self) -> bool:
@@ -120,7 +124,9 @@ class Clients:
 
     def _send(self, request: Request, gateway: int) -> None:
         """Sign it anew: what is asked, and under which id, stays the same."""
-        request.sent += 1
+        if not request.told and not request.unknown and not request.copies_out:
+            request.not_before = self._onlooker.sequence
+        request.copies_out += 1
         self.tally["sent"] += 1
         record = encode_command(request.command._replace(issued_at_ns=self._timeline.time_ns()))
 
@@ -130,12 +136,14 @@ class Clients:
         try:
             self._gateways[gateway % len(self._gateways)].submit(record, on_outcome)
         except Overloaded:
+            request.copies_out -= 1
             self._timeline.after(RETRY_S_MAX, self._send, request, gateway)
 
     def _hear(self, request: Request, gateway: int, outcome: Outcome | ApiError) -> None:
         chance = self._chance
+        request.copies_out -= 1
         if isinstance(outcome, ApiError):
-            request.unknown += not outcome.definite
+            request.unknown |= not outcome.definite
             self.tally["unknown" if not outcome.definite else "not executed"] += 1
             if not request.answered:
                 self._timeline.after(chance.random() * RETRY_S_MAX, self._send, request, gateway + 1)

@@ -47,8 +47,8 @@ class Environment:
         self.path = path
         self._environment = environment
         self._names: dict[Any, bytes] = {}
-        # Without sync a power loss brings back what was there when it was opened.
-        self._unsynced_since = None if sync else (self._data(), disk.journal.copy())
+        # Without sync nothing becomes durable: a power loss brings back what was there when it was opened.
+        self._before = None if sync else self._data()
 
     def begin(self, *, db: Any = None, write: bool = False) -> Any:
         if not write:
@@ -80,11 +80,8 @@ class Environment:
     def abandon(self, *, power_lost: bool) -> None:
         """The process is gone without having closed it."""
         self.close()
-        if power_lost and self._unsynced_since is not None:
-            data, journal = self._unsynced_since
-            (self.path / DATA_FILE).write_bytes(data)
-            if self.is_journal:
-                self._disk.journal = journal
+        if power_lost and self._before is not None:
+            (self.path / DATA_FILE).write_bytes(self._before)
 
     def commit(self, transaction: lmdb.Transaction, writes: list[Write]) -> None:
         """Commit and sync, or what comes of it."""
@@ -107,7 +104,7 @@ class Environment:
             self._cut_off(transaction, writes)
             raise lmdb.Error("simulated: the sync failed")
         transaction.commit()
-        if self.is_journal:
+        if self.is_journal and self._before is None:
             disk.journal.take(writes)
         if after_point:
             disk.at_point(after_point)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Final
 
+WEIGHT: Final = "_weight"
 POINTS: Final = (
     "after-create",
     "before-append",
@@ -79,12 +80,12 @@ def draw_faults(chance: Random) -> Faults:
         slow_fsync_ms_max=pick([100.0, 1_000.0]),
         fsync_fails_probability=pick([0.0, 0.0001, 0.0005]),
         torn_write_probability=pick([0.2, 0.9]),
-        cut_off_probability=pick([0.0, 0.0001, 0.001]),
+        cut_off_probability=pick([0.0, 0.0003, 0.002]),
         power_share=pick([0.2, 0.5, 0.9]),
         in_flight_lost_share=pick([0.1, 0.5, 0.9]),
         down_ms_max=pick([100.0, 1_000.0, 4_000.0]),
         wake_ms_max=pick([0.2, 2.0, 10.0]),
-        fault_every_ms=pick([300.0, 1_000.0, 4_000.0]),
+        fault_every_ms=pick([100.0, 300.0, 1_000.0, 4_000.0]),
         kill_weight=pick([0.0, 1.0, 4.0]),
         power_loss_weight=pick([0.0, 1.0, 4.0]),
         blackout_weight=pick([0.0, 0.3]),
@@ -106,8 +107,10 @@ def draw_faults(chance: Random) -> Faults:
 
 def calm(faults: Faults) -> Faults:
     """The same links and disks without anything that goes wrong: what is left after everything was healed."""
+    weights = {name: 0.0 for name in vars(faults) if name.endswith(WEIGHT)}
     return replace(
         faults,
+        **weights,
         late_probability=0.0,
         slow_fsync_probability=0.0,
         fsync_fails_probability=0.0,

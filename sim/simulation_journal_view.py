@@ -6,7 +6,6 @@ journal that only claims to be durable is found out.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from struct import Struct
 from typing import Final
@@ -48,24 +47,28 @@ class JournalView:
                     if term is not None:
                         removed.append((index, term))
                 else:
-                    self.last_index = index
                     self.terms[index] = _TERM.unpack_from(value)[0]
             elif key == b"raft" and value is not None:
                 self.term, _, self.first_index = _RAFT.unpack_from(value)
                 self.vote = value[_RAFT.size :].decode()
             elif key == b"snapshot" and value is not None:
                 self.snapshot_index = _SNAPSHOT.unpack_from(value)[0]
-        while self.last_index and self.last_index not in self.terms:
-            self.last_index -= 1
+        self._find_last()
         for index, term in removed:
             if not self.has(index, term):
                 self._on_lost(index, term)
 
-    def copy(self) -> JournalView:
-        copied = copy.copy(self)
-        copied.terms = dict(self.terms)
-        return copied
-
     def has(self, index: int, term: int) -> bool:
         """Whether an entry, or a snapshot that covers it, is durable here."""
         return index < self.first_index or self.terms.get(index) == term
+
+    def _find_last(self) -> None:
+        """A truncation, a snapshot or new entries moved the end. What is beyond a gap does not count."""
+        last = self.last_index
+        if self.first_index > last and self.first_index in self.terms:
+            last = self.first_index
+        while last and last not in self.terms:
+            last -= 1
+        while last + 1 in self.terms:
+            last += 1
+        self.last_index = last

@@ -5,13 +5,13 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING, Final
 
+from sim.simulation_faults import WEIGHT
 from sim.simulation_process import SimulatedProcess
 
 if TYPE_CHECKING:
     from sim.simulation import Simulation
 
 FAULT: Final = "fault:"
-_WEIGHT: Final = "_weight"
 _CLOCK_OFFSET_NS_MAX: Final = 2_000_000_000
 
 
@@ -22,9 +22,9 @@ class Nemesis:
         self.active = False
         self._simulation = simulation
         self._chance = chance
-        drawn = simulation.faults
-        self._kinds = [name.removesuffix(_WEIGHT) for name in vars(drawn) if name.endswith(_WEIGHT)]
-        self._weights = [float(getattr(drawn, kind + _WEIGHT)) for kind in self._kinds]
+        drawn = simulation.drawn
+        self._kinds = [name.removesuffix(WEIGHT) for name in vars(drawn) if name.endswith(WEIGHT)]
+        self._weights = [float(getattr(drawn, kind + WEIGHT)) for kind in self._kinds]
 
     def start(self) -> None:
         self.active = any(self._weights)

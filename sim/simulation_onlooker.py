@@ -107,8 +107,12 @@ class Onlooker:
         """A process runs again: what it read from its disk is what the onlooker saw there."""
         assert process.node is not None
         view, log = process.disk.journal, process.node.log
-        assert view.last_index in (0, log.last_index), (process.name, view.last_index, log.last_index)
-        assert view.term in (0, log.term), (process.name, view.term, log.term)
+        read = log.last_index, log.term, log.voted_for or ""
+        durable = max(view.last_index, 1), view.term, view.vote
+        if read != durable:
+            self._trace.violate(
+                f"{process.name} came back with (last log index, term, vote) {read}; on its disk is {durable}"
+            )
 
     def lost(self, name: str, log_index: int, term: int) -> None:
         """A durable entry was removed, without a snapshot that covers it."""

@@ -102,6 +102,8 @@ def _check_history(simulation: Simulation) -> None:
             for told in request.told:
                 if told != outcome:
                     violate(f"{name!r} of account {request.command.account_id}: told {told}, the log has {outcome}")
+            if 0 < outcome[0] <= request.not_before:
+                violate(f"{name!r} was executed at {outcome[0]}, and a client was told that it certainly was not")
         if not request.answered:
             violate(f"a request was never answered: {request.command}")
 
