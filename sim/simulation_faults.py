@@ -59,6 +59,7 @@ class Faults:
     isolate_weight: float
     split_weight: float
     disk_full_weight: float
+    lost_disk_weight: float
     clock_jump_weight: float
     on_leader_share: float
     lasts_ms_max: float
@@ -97,6 +98,7 @@ def draw_faults(chance: Random) -> Faults:
         isolate_weight=pick([0.0, 1.0, 4.0]),
         split_weight=pick([0.0, 1.0]),
         disk_full_weight=pick([0.0, 0.3]),
+        lost_disk_weight=pick([0.0, 0.3]),
         clock_jump_weight=pick([0.0, 0.5]),
         on_leader_share=pick([0.3, 0.7]),
         lasts_ms_max=pick([300.0, 1_500.0, 6_000.0]),

@@ -18,6 +18,7 @@ after-publish     it exists, and the journal does not know it
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -52,12 +53,16 @@ _SNAPSHOT_S_MAX = 0.3
 
 
 class SimulatedProcess:
-    """``node`` is None while the process does not run. ``halted`` says why it must not be started again."""
+    """``node`` is None while the process does not run.
+
+    ``halted`` says why it must not be started again; ``held_back``: not now.
+    """
 
     def __init__(self, simulation: Simulation, config: Config, name: str) -> None:
         self.name = name
         self.node: Node | None = None
         self.halted = ""
+        self.held_back = False
         self.starts = 0
         self.clock_offset_ns = 0
         self.cut_off_at: tuple[str, int] | None = None
@@ -71,22 +76,14 @@ class SimulatedProcess:
         self._inbox = Inbox()
         self._links: PeerLinks | None = None
         self._listener: DoorListener | None = None
-        self.disk = SimulatedDisk(
-            name,
-            timeline=simulation.timeline,
-            chance=Random(simulation.chance.getrandbits(64)),
-            trace=simulation.trace,
-            faults=lambda: simulation.faults,
-            at_point=self.at_point,
-            journal=JournalView(lambda index, term: simulation.onlooker.lost(name, index, term)),
-        )
-        node_data_dir(config, name).mkdir(parents=True)
+        self._directory = node_data_dir(config, name)
+        self.disk = self._empty_disk()
 
     # Its life
 
     def start(self) -> None:
         """Start it, unless it runs, must not, or fails to."""
-        if self.node is not None or self.halted:
+        if self.node is not None or self.halted or self.held_back:
             return
         simulation = self._simulation
         self.starts += 1
@@ -100,6 +97,12 @@ class SimulatedProcess:
             simulation.onlooker.started(self)
             self._busy_until_s = simulation.timeline.now_s
             self._wake(simulation.timeline.now_s)
+
+    def replace_disk(self) -> None:
+        """Its files are gone for good; what is in their place is empty."""
+        assert self.node is None, f"{self.name} runs"
+        shutil.rmtree(self._directory)
+        self.disk = self._empty_disk()
 
     @property
     def free_at_s(self) -> float:
@@ -161,6 +164,19 @@ class SimulatedProcess:
         return self._links.accept(caller) if caller in self._config.nodes else self._listener.accept(caller)
 
     # Its work
+
+    def _empty_disk(self) -> SimulatedDisk:
+        simulation, name = self._simulation, self.name
+        self._directory.mkdir(parents=True)
+        return SimulatedDisk(
+            name,
+            timeline=simulation.timeline,
+            chance=Random(self._chance.getrandbits(64)),
+            trace=simulation.trace,
+            faults=lambda: simulation.faults,
+            at_point=self.at_point,
+            journal=JournalView(lambda index, term: simulation.onlooker.lost(name, index, term)),
+        )
 
     def _build(self) -> None:
         simulation = self._simulation

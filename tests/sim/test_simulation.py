@@ -33,7 +33,8 @@ def played(seed: int, *, nodes: int = 3) -> tuple[Simulation, Judgement]:
 def expect_a_pass(seed: int, nodes: int) -> None:
     print(f"repeat it: tally sim --seed {seed} --minutes {SECONDS / 60} --nodes {nodes}")
     simulation, judgement = played(seed, nodes=nodes)
-    assert judgement.verdict is not Verdict.FAIL, "\n".join([judgement.reason, *simulation.trace.last_lines(40)])
+    story = "\n".join([judgement.reason, *simulation.trace.last_lines(40)])
+    assert judgement.verdict is Verdict.PASS or judgement.reason.startswith("nothing went wrong"), story
 
 
 @pytest.mark.parametrize("seed", FIXED_SEEDS, ids=lambda seed: f"seed-{seed}")
