@@ -240,13 +240,14 @@ class SimulatedDisk(Disk):
         file.synced_bytes = len(data)
 
     def _lose_names(self) -> None:
+        probability = self._faults().lost_name_probability
         for path in sorted(self._created):
-            if path.exists() and self._chance.random() < 0.5:
+            if path.exists() and self._chance.random() < probability:
                 self._trace.add("lost", self._name, f"the name of {path.parent.name}/{path.name}")
                 path.unlink()
                 self._files.pop(path, None)
         for path in sorted(self._removed):
-            if not path.exists() and self._chance.random() < 0.5:
+            if not path.exists() and self._chance.random() < probability:
                 self._trace.add("again", self._name, f"{path.parent.name}/{path.name}")
                 path.write_bytes(self._removed[path])
         self._created.clear()

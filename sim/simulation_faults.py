@@ -40,6 +40,7 @@ class Faults:
     slow_fsync_ms_max: float
     fsync_fails_probability: float
     torn_write_probability: float
+    lost_name_probability: float
     # Processes
     cut_off_probability: float
     power_share: float
@@ -81,6 +82,7 @@ def draw_faults(chance: Random) -> Faults:
         slow_fsync_ms_max=pick([100.0, 1_000.0]),
         fsync_fails_probability=pick([0.0, 0.0001, 0.0005]),
         torn_write_probability=pick([0.2, 0.9]),
+        lost_name_probability=pick([0.2, 0.9]),
         cut_off_probability=pick([0.0, 0.0003, 0.002]),
         power_share=pick([0.2, 0.5, 0.9]),
         in_flight_lost_share=pick([0.1, 0.5, 0.9]),

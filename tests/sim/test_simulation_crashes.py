@@ -53,16 +53,24 @@ def test_what_was_acknowledged_survives_exactly_once(point: str, role: str, powe
     assert simulation.clients.tally["answered"] > 100
 
 
-@pytest.mark.parametrize("passes", range(3))
+@pytest.mark.parametrize("passes", range(3), ids=["journal", "snapshots", "archive"])
 @pytest.mark.parametrize("power_lost", [False, True], ids=["killed", "without-power"])
-def test_a_replica_may_die_whenever_it_makes_its_first_files(passes: int, power_lost: bool) -> None:
-    faults = replace(NOTHING_GOES_WRONG, power_share=float(power_lost))
+def test_a_replica_may_die_when_it_makes_a_file_and_lose_its_power_later(passes: int, power_lost: bool) -> None:
+    """The name of the file is durable by then, whoever made it."""
+    faults = replace(NOTHING_GOES_WRONG, power_share=float(power_lost), down_ms_max=100.0, lost_name_probability=1.0)
     with memory_directory() as directory:
-        simulation = Simulation(passes, directory, faults=faults)
+        simulation = Simulation(passes, directory, faults=faults, log=SMALL_SNAPSHOTS)
         simulation.faults = faults
         process = simulation.processes["node-2"]
         process.cut_off_at = ("after-create", passes)
-        simulation.run(1.0)
+        with simulation.in_virtual_time():
+            simulation.set_up()
+            simulation.begin()
+            simulation.play(2.0)
+            assert process.starts == 2
+            process.end("gone", power_lost=True)
+            process.start_again()
+            simulation.play(0.5)
+            simulation.settle()
         judgement = judge(simulation)
-    assert process.starts == 2
     assert judgement.verdict is not Verdict.FAIL, judgement.reason
