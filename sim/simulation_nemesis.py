@@ -119,6 +119,7 @@ class Nemesis:
         if all(other.node for other in others) and self._simulation.onlooker.committed_index > committed_index:
             self._simulation.trace.add("empty", process.name)
             process.replace_disk()
+            self._simulation.onlooker.disk_replaced(process.name)
             process.held_back = False
             process.start()
         else:

@@ -104,15 +104,25 @@ class Onlooker:
                 self._expect_vote(sender, message.term, candidate)
 
     def started(self, process: SimulatedProcess) -> None:
-        """A process runs again: what it read from its disk is what the onlooker saw there."""
+        """A process runs again: it has forgotten nothing of what is on its disk.
+
+        It may know more: a snapshot that its journal did not hear of before it ended.
+        """
         assert process.node is not None
         view, log = process.disk.journal, process.node.log
         read = log.last_index, log.term, log.voted_for or ""
-        durable = max(view.last_index, 1), view.term, view.vote
-        if read != durable:
+        durable = view.last_index, view.term, view.vote
+        if read[0] < durable[0] or read[1:] != durable[1:]:
             self._trace.violate(
                 f"{process.name} came back with (last log index, term, vote) {read}; on its disk is {durable}"
             )
+
+    def disk_replaced(self, name: str) -> None:
+        """A replica comes back empty: it may ask for votes in terms that are long over, where nobody follows it.
+
+        That it cannot be elected with what it has forgotten, the checks of leaders see.
+        """
+        self._votes = {vote: candidate for vote, candidate in self._votes.items() if vote[0] != name}
 
     def lost(self, name: str, log_index: int, term: int) -> None:
         """A durable entry was removed, without a snapshot that covers it."""

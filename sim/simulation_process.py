@@ -33,6 +33,7 @@ from replication.platform import Platform
 from replication.poller import EventSource
 from replication.replica import Replica
 from replication.replica_process import exit_code
+from replication.replicated_log import ReplicatedLog
 from replication.snapshots import SnapshotDamaged, SnapshotMeta, SnapshotPoint, SnapshotStore
 from replication.supervisor import EXIT_HALTED
 from sim.simulation_disk import SimulatedDisk
@@ -239,10 +240,8 @@ class SimulatedProcess:
         timeline.spend(_TICK_S + handled * _ARRIVAL_S)
         self._busy_until_s = timeline.now_s
         self._simulation.onlooker.ticked(self)
-        # What a leader heard of its followers counts in its next tick, and what is committed is applied there.
-        log = node.log
-        has_work = (handled and log.is_leader) or log.applied_index < log.commit_index
-        self._wake(self._busy_until_s if has_work or inbox.arrivals else self._busy_until_s + IDLE_S)
+        has_work = inbox.arrivals or (handled and _has_work(node.log))
+        self._wake(self._busy_until_s if has_work else self._busy_until_s + IDLE_S)
 
     def _guarded(self, work: Callable[[], None]) -> None:
         """Do what the process does, and let it end as it would."""
@@ -265,6 +264,16 @@ class SimulatedProcess:
         """Start it after a while."""
         down_s = self._chance.random() * self._simulation.faults.down_ms_max / 1_000
         self._simulation.timeline.after(down_s, self.start)
+
+
+def _has_work(log: ReplicatedLog) -> bool:
+    """Whether the next tick would do something at once: apply what is committed, or commit what followers have."""
+    if log.applied_index < log.commit_index:
+        return True
+    if not log.is_leader:
+        return False
+    matched = sorted(log.match_indexes().values())
+    return matched[len(matched) - (len(matched) + 1) // 2] > log.commit_index
 
 
 class _WatchedReplica(Replica):

@@ -1,7 +1,7 @@
 """The simulator's checkers object: each bug that is planted here is found within a few seeds.
 
-What a random schedule cannot find within seconds is not here but in the scripted tests of tests/replication: an old
-acknowledgement that counts (stale term), a truncation without a conflict, a vote that is counted twice.
+What a random schedule finds rarely is not here but in the scripted tests of tests/replication: an acknowledgement of an
+earlier term that counts, a message of an earlier term that leaves, a vote that is counted twice.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from engine.machine import Applied, Machine
 from engine.snapshot import restore as engine_restore
 from replication.config import LogSettings
 from replication.journal import Journal, JournalWriteFailed
-from replication.outbox import Outbox
 from replication.poller import GroupCommitPoller
 from replication.proposals import Outcome, Proposals
 from replication.replica import Replica
@@ -117,10 +116,6 @@ def a_term_is_used_again_after_a_restart(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Journal, "_load_meta", load)
 
 
-def messages_of_an_earlier_term_leave(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Outbox, "purge", lambda self, current_term: None)
-
-
 def the_snapshot_forgets_what_was_asked(patch: pytest.MonkeyPatch) -> None:
     def restore(data: bytes, hash_key: int = 0) -> Machine:
         machine = engine_restore(data, hash_key=hash_key)
@@ -160,7 +155,6 @@ def an_unknown_outcome_is_called_a_failure(patch: pytest.MonkeyPatch) -> None:
 MORE_OF_IT: dict[Plant, dict[str, float]] = {
     an_unknown_outcome_is_called_a_failure: {"one_way_weight": 8.0, "kill_weight": 0.0, "power_loss_weight": 0.0},
     the_archive_is_not_synced_before_a_snapshot: {"power_loss_weight": 8.0, "down_ms_max": 50.0},
-    messages_of_an_earlier_term_leave: {"fsync_ms_mean": 20.0, "wake_ms_max": 20.0},
 }
 
 # What the judgement says, one of several parts.
@@ -173,7 +167,6 @@ PLANTS: dict[Plant, str] = {
     the_vote_is_not_written: "on its disk are",
     the_vote_is_forgotten_at_a_restart: "came back with",
     a_term_is_used_again_after_a_restart: "came back with",
-    messages_of_an_earlier_term_leave: "votes for",
     the_snapshot_forgets_what_was_asked: "another hash chain|another result",
     the_archive_is_not_synced_before_a_snapshot: "rchive",
     one_replica_computes_something_else: "another hash chain",
