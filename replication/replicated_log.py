@@ -148,6 +148,11 @@ class ReplicatedLog:
         return self._raft.term()
 
     @property
+    def voted_for(self) -> str | None:
+        """Whom this replica voted for in its term."""
+        return self._journal.getVotedForNodeId()
+
+    @property
     def commit_index(self) -> int:
         """The highest log index known to be committed."""
         return self._raft.commit_index()

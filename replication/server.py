@@ -29,6 +29,19 @@ HANDSHAKE_TIME_S: Final = 5.0
 UNAUTHENTICATED_LINKS_MAX: Final = 64
 
 
+class Listening(Protocol):
+    """What the door keeps of where it listens."""
+
+    @property
+    def address(self) -> tuple[str, int]: ...
+
+    def close(self) -> None: ...
+
+
+Listen = Callable[[str, int, EventSource, Callable[[socket.socket, str], None]], Listening]
+"""Begins to listen: (host, port, poller, on_accepted), as `replication.tcp.Listener` does."""
+
+
 class Desk(Protocol):
     """What the door needs of the node behind it."""
 
@@ -159,6 +172,7 @@ class Door:
         *,
         credentials: LinkCredentials,
         now_s: Callable[[], float],
+        listen: Listen = Listener,
     ) -> None:
         self.poller = poller
         self.desk = desk
@@ -167,7 +181,7 @@ class Door:
         self.credentials = credentials
         self.now_s = now_s
         self.refusals = Refusals(now_s)
-        self._listener = Listener(address[0], address[1], poller, self._on_accepted)
+        self._listener = listen(address[0], address[1], poller, self._on_accepted)
 
     @property
     def address(self) -> tuple[str, int]:

@@ -7,8 +7,10 @@ replaced by a new one; what was signed before is checked with the old public key
 from __future__ import annotations
 
 import logging
+import os
 import re
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +22,7 @@ from replication.private_directory import write_private_file
 SIGNING_KEY_FILE: Final = "signing.key"
 PUBLIC_KEY_SIZE: Final = 32
 SIGNATURE_SIZE: Final = 64
-
+_SEED_SIZE: Final = 32
 _SEED: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 logger = logging.getLogger(__name__)
@@ -41,15 +43,14 @@ class SigningKey:
         return self._key.sign(statement)
 
 
-def load_or_create(directory: Path) -> SigningKey:
+def load_or_create(directory: Path, random_bytes: Callable[[int], bytes] = os.urandom) -> SigningKey:
     """The key of the replica whose data this is; made and durable before it is used if there is none yet.
 
     SigningKeyDamaged, or OSError.
     """
     path = directory / SIGNING_KEY_FILE
     if not path.exists():
-        seed = Ed25519PrivateKey.generate().private_bytes_raw()
-        write_private_file(path, seed.hex() + "\n")
+        write_private_file(path, random_bytes(_SEED_SIZE).hex() + "\n")
         logger.info("made a new key for signing receipts: %s", path)
     if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise SigningKeyDamaged(f"{path}: others than its owner may use it: run chmod 600 on it")
