@@ -88,8 +88,30 @@ class Checkpoint(_Message, frozen=True, array_like=True, tag=8):
     chain: Digest
 
 
+class RequestPreVote(_Message, frozen=True, array_like=True, tag=9):
+    """I lost my patience with the leader of `term`: would you vote for me in the next? My log ends like this."""
+
+    last_log_index: Count
+    last_log_term: Count
+
+
+class ResponsePreVote(_Message, frozen=True, array_like=True, tag=10):
+    """I would have voted for you when you asked in term `asked_in_term`. There is no message for a refusal."""
+
+    asked_in_term: Count
+
+
 Message = (
-    AppendEntries | NextIndex | RequestVote | ResponseVote | TimeoutNow | SnapshotChunk | SnapshotProgress | Checkpoint
+    AppendEntries
+    | NextIndex
+    | RequestVote
+    | ResponseVote
+    | TimeoutNow
+    | SnapshotChunk
+    | SnapshotProgress
+    | Checkpoint
+    | RequestPreVote
+    | ResponsePreVote
 )
 
 _encoder = msgspec.msgpack.Encoder()

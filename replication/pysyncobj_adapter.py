@@ -18,8 +18,9 @@ from pysyncobj.node import Node
 from pysyncobj.transport import Transport as PysyncobjTransport
 
 from replication.journal import Journal
-from replication.messages import Message, RequestVote, ResponseVote, TimeoutNow
+from replication.messages import Message, RequestPreVote, RequestVote, ResponsePreVote, ResponseVote, TimeoutNow
 from replication.poller import GroupCommitPoller
+from replication.pre_vote import PreVote
 
 PYSYNCOBJ_SOURCE_SHA256 = "e8bdf06797085d734df86e24ab4802fe87893dff77268565ec036f7ad4a1cfe4"
 
@@ -106,6 +107,7 @@ class Raft(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
         self._owner = owner
         self._journal = journal
         self._voters: set[str] = set()
+        self._pre_vote = PreVote(timing.election_timeout_s_min)
         conf = SyncObjConf(
             autoTick=False,
             # Otherwise the base class opens a pipe and sends on its own.
@@ -173,6 +175,7 @@ class Raft(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
 
     def follow(self, leader: PeerNode, term: int) -> None:
         """Adopt the leader of a term that is not behind ours: the base class' append_entries without its log part."""
+        self._pre_vote.heard_leader(now_s())
         commit_index = self.commit_index()
         self._SyncObj__onMessageReceived(leader, {"type": "append_entries", "term": term, "commit_index": commit_index})
 
@@ -186,7 +189,16 @@ class Raft(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
         self._SyncObj__raftElectionDeadline = now_s() + self._SyncObj__generateRaftTimeout()
 
     def receive(self, peer: PeerNode, message: Message) -> None:
-        """Hand over what the base class handles itself: votes and leadership transfer."""
+        """Pre-votes, and what the base class handles itself: votes and leadership transfer."""
+        if isinstance(message, RequestPreVote):
+            if self._would_vote_for(message):
+                self._owner.send_message(peer.id, ResponsePreVote(self.term(), message.term))
+            return
+        if isinstance(message, ResponsePreVote):
+            self._pre_vote.take_grant(peer.id, message.asked_in_term)
+            if self._pre_vote.is_won(self.term(), self._other_voters()):
+                self._SyncObj__raftElectionDeadline = 0.0
+            return
         if isinstance(message, ResponseVote):
             if message.term != self.term() or peer.id in self._voters:
                 return
@@ -197,6 +209,27 @@ class Raft(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
         results: list[int] = []
         self.transferLeadership(peer, lambda _result, failure: results.append(failure))
         return results == [syncobj.FAIL_REASON.SUCCESS]
+
+    def _other_voters(self) -> list[str]:
+        return [peer.id for peer in self._SyncObj__otherNodes]
+
+    def _would_vote_for(self, message: RequestPreVote) -> bool:
+        if self.role() is Role.LEADER or self._pre_vote.hears_leader(now_s()):
+            return False
+        _command, last_index, last_term = self._journal[-1]
+        return message.term >= self.term() and (message.last_log_term, message.last_log_index) >= (
+            last_term,
+            last_index,
+        )
+
+    def _ask_for_pre_votes(self) -> None:
+        """Ask everybody, and ask again when our patience is over once more."""
+        self.postpone_election()
+        self._SyncObj__raftLeader = None
+        self._pre_vote.ask(self.term())
+        _command, last_index, last_term = self._journal[-1]
+        for peer_id in self._other_voters():
+            self._owner.send_message(peer_id, RequestPreVote(self.term(), last_index, last_term))
 
     # What the base class calls, replaced
 
@@ -230,19 +263,27 @@ class Raft(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
     def _SyncObj__setCurrentTerm(self, term: int, voted_for_id: str | None) -> None:
         if term != self.term():
             self._voters.clear()
+            self._pre_vote.end()
         super()._SyncObj__setCurrentTerm(term, voted_for_id)
         self._owner.term_changed(term)
 
     def _SyncObj__connectedToAnyone(self) -> bool:
-        """Asked when our patience with the leader is over, just before an election.
+        """Asked when our patience with the leader is over: may an election begin?
 
-        If this process was stalled, the leader's heartbeats are waiting in the sockets: read them first.
+        If this process was stalled, the leader's heartbeats are waiting in the sockets: read them first. The leader
+        may have asked for the election; otherwise it begins only if it can be won (`replication.pre_vote`).
         """
         self._poller.poll(0.0)
         patience_is_over = self._SyncObj__raftElectionDeadline < now_s()
         if self.role() is Role.LEADER or not patience_is_over:
             return False
-        return bool(super()._SyncObj__connectedToAnyone())
+        asked_to_take_over = bool(self._SyncObj__transferInProgress)
+        if not asked_to_take_over and not self._pre_vote.is_won(self.term(), self._other_voters()):
+            self._ask_for_pre_votes()
+        begins = asked_to_take_over or self._pre_vote.is_won(self.term(), self._other_voters())
+        if begins:
+            self._pre_vote.end()
+        return begins
 
 
 class _DictTransport(PysyncobjTransport):  # type: ignore[misc]  # pysyncobj has no types

@@ -24,6 +24,7 @@ from replication.messages import (
     Checkpoint,
     Message,
     NextIndex,
+    RequestPreVote,
     RequestVote,
     SnapshotChunk,
     SnapshotProgress,
@@ -356,7 +357,7 @@ class ReplicatedLog:
         elif isinstance(message, Checkpoint):
             if self._on_checkpoint is not None:
                 self._on_checkpoint(peer_id, message.log_index, message.sequence, message.chain)
-        elif isinstance(message, RequestVote) and message.term < self.term:
+        elif isinstance(message, RequestVote | RequestPreVote) and message.term < self.term:
             self._tell_term(peer_id)
         else:
             self._raft.receive(peer, message)

@@ -305,12 +305,18 @@ class Cluster:
 
     def elect(self, name: str, among: str = "") -> Replica:
         """Make a replica lead, with the votes of `among` only, and let it commit its first entry."""
-        pairs = between(*(among or self.names))
-        self.world.advance(PATIENCE_S)
-        self[name].tick()
-        self.world.drain(pairs)
+        self.stand(name, among)
+        self.world.drain(between(*(among or self.names)))
         assert self[name].log.is_leader, f"{name} was not elected"
         self.settle(among)
+        return self[name]
+
+    def stand(self, name: str, among: str = "") -> Replica:
+        """Make a replica ask for votes, after all of `among` said that they would vote for it."""
+        self.world.advance(PATIENCE_S)
+        self[name].tick()
+        self.world.drain(between(*(among or self.names)))
+        self[name].tick()
         return self[name]
 
     def settle(self, among: str = "", rounds: int = 4) -> None:

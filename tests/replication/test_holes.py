@@ -9,7 +9,7 @@ import os
 import pickle
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,7 +25,6 @@ from replication.snapshots import SnapshotPoint
 from replication.transport import PeerTransport
 from tests.replication.raft_harness import (
     CLUSTER_ID,
-    PATIENCE_S,
     Cluster,
     StockReplica,
     World,
@@ -210,9 +209,8 @@ def test_4_an_acknowledgement_of_an_earlier_term_is_not_counted(five: Cluster, w
     world.drain(between("A", "D"))
     assert a.log.term == d.log.term
     world.lose()
-    world.advance(PATIENCE_S)
-    a.tick()
-    world.drain(between("A", "C", "E"))
+    five.stand("A", among="ACE")
+    world.drain(between(*"ACE"))
     assert a.log.is_leader
     a.tick()
     committed = a.log.commit_index
@@ -258,9 +256,7 @@ def test_4_an_acknowledgement_does_not_leave_once_a_later_term_has_begun(cluster
 
 
 def test_5_a_vote_counts_once_and_only_from_a_member(five: Cluster, world: World) -> None:
-    a = five["A"]
-    world.advance(PATIENCE_S)
-    a.tick()
+    a = five.stand("A")
     vote = ResponseVote(a.log.term)
     for sender in ["B", "B", "B", "stranger", "another"]:
         a.receive(sender, vote)
@@ -530,6 +526,31 @@ def test_16_a_follower_with_a_diverging_backlog_catches_up(cluster: Cluster, wor
     assert a.machine.applied == b.machine.applied
     assert sent_entries < 2 * 301
     assert {a.outcome(b"ghost %d" % number) for number in range(300)} == {Outcome.FAILED}
+
+
+# 13: an isolated leader
+
+
+def seconds_until_it_steps_down(world: World, name: str, tick: Callable[[], None], leads: Callable[[], bool]) -> float:
+    """How long a leader goes on leading that hears nothing and is not heard."""
+    cut_off_s = world.now_s
+    while leads() and world.now_s - cut_off_s < 60:
+        world.advance(0.05)
+        tick()
+        world.lose(sender=name)
+        world.lose(receiver=name)
+    return world.now_s - cut_off_s
+
+
+def test_13_a_cut_off_leader_stops_serving_within_a_second(cluster: Cluster, world: World) -> None:
+    a = cluster.elect("A")
+    assert a.log.leader_ready
+    assert seconds_until_it_steps_down(world, "A", a.tick, lambda: a.log.leader_ready) < 1
+
+
+def test_13_the_stock_package_serves_on_for_half_a_minute(world: World) -> None:
+    a = stock_cluster(world)["A"]
+    assert seconds_until_it_steps_down(world, "A", lambda: a.doTick(0), a._isLeader) > 29
 
 
 # 14: outcomes

@@ -11,7 +11,9 @@ from replication.messages import (
     MalformedMessage,
     Message,
     NextIndex,
+    RequestPreVote,
     RequestVote,
+    ResponsePreVote,
     ResponseVote,
     SnapshotChunk,
     SnapshotProgress,
@@ -32,6 +34,8 @@ MESSAGES: list[Message] = [
     SnapshotChunk(4, META, 1, b"data"),
     SnapshotProgress(4, 7, 1),
     Checkpoint(4, 7, 40, b"c" * 32),
+    RequestPreVote(4, 12, 3),
+    ResponsePreVote(3, 4),
 ]
 
 
@@ -53,6 +57,8 @@ def test_kinds_on_the_wire_are_for_ever() -> None:
         "SnapshotChunk": 6,
         "SnapshotProgress": 7,
         "Checkpoint": 8,
+        "RequestPreVote": 9,
+        "ResponsePreVote": 10,
     }
 
 

@@ -14,7 +14,7 @@ from replication.poller import GroupCommitPoller, Poller
 from replication.replicated_log import Outcome, RaftTiming, ReplicatedLog, Role, SnapshotMissing
 from replication.snapshots import SnapshotMeta, SnapshotPoint, SnapshotStore, describe
 from replication.transport import PeerTransport
-from tests.replication.raft_harness import PATIENCE_S, Cluster, RecordingMachine, World, between
+from tests.replication.raft_harness import Cluster, RecordingMachine, World, between
 
 
 @pytest.fixture
@@ -95,9 +95,7 @@ def test_a_replica_that_does_not_lead_refuses_proposals_for_good(cluster: Cluste
 
 
 def test_a_leader_is_ready_when_the_past_is_applied(cluster: Cluster, world: World) -> None:
-    world.advance(PATIENCE_S)
-    a = cluster["A"]
-    a.tick()
+    a = cluster.stand("A")
     ready_when_elected: list[bool] = []
     a.log._on_role_change = lambda role: ready_when_elected.append(a.log.leader_ready)
     world.deliver("A", "B")
@@ -117,8 +115,7 @@ def test_a_leader_elected_again_is_not_ready_at_once(cluster: Cluster, world: Wo
     ready: list[bool] = []
     a = cluster["A"]
     a.log._on_role_change = lambda role: ready.append(a.log.leader_ready)
-    world.advance(PATIENCE_S)
-    a.tick()
+    cluster.stand("A")
     world.deliver("A", "B")
     world.deliver("B", "A")
     assert a.log.is_leader
@@ -188,9 +185,7 @@ def test_an_entry_of_an_earlier_term_is_not_committed_by_counting(cluster: Clust
     a.tick()
     world.deliver("A", "B")
     world.lose()
-    b = cluster["B"]
-    world.advance(PATIENCE_S)
-    b.tick()
+    b = cluster.stand("B", among="BC")
     world.deliver("B", "C")
     world.deliver("C", "B")
     assert b.log.is_leader
