@@ -24,12 +24,13 @@ from engine.invariants import assert_sound
 from engine.machine import Applied
 from engine.snapshot import snapshot_bytes, state_hash
 from engine.types import EXCHANGE_ACCOUNT
-from replication import protocol, reads
+from replication import member_desk, protocol, reads
 from replication.agreement import Agreement, Checkpoint
 from replication.background_snapshot import BackgroundSnapshot
 from replication.config import Config, node_addresses, node_data_dir, read_cluster_secret
 from replication.forked import ask_child
 from replication.journal import Journal
+from replication.membership import MemberAddresses, Membership, split_address
 from replication.poller import GroupCommitPoller, Poller
 from replication.proposals import Outcome
 from replication.protocol import Answer, Result, Status
@@ -86,10 +87,12 @@ class Node:
 
         poller = Poller()
         journal = Journal(data_dir / "journal", cluster_id=config.cluster_id, node_id=node_id)
-        transport = PeerTransport(
+        # The initial members of a new cluster, and where to look for the others of an old one.
+        self._configured = {peer_id: peer.peer for peer_id, peer in config.nodes.items() if peer_id != node_id}
+        self._transport = transport = PeerTransport(
             node_id=node_id,
             bind=addresses.peer,
-            peers={peer_id: peer.peer for peer_id, peer in config.nodes.items() if peer_id != node_id},
+            peers=self._configured,
             secret=secret,
             cluster_id=config.cluster_id,
             poller=poller,
@@ -99,7 +102,8 @@ class Node:
         self.replica = Replica(data_dir / "archive")
         self._log = ReplicatedLog(
             node_id=node_id,
-            peer_ids=[peer_id for peer_id in config.nodes if peer_id != node_id],
+            peer_ids=self._configured,
+            addresses={name: MemberAddresses(str(of.peer), str(of.door)) for name, of in config.nodes.items()},
             journal=journal,
             transport=transport,
             poller=self._poller,
@@ -112,6 +116,7 @@ class Node:
                 leader_fallback_s=min(1.0, config.raft.election_timeout_ms_max / 1000),
             ),
             on_checkpoint=self._on_checkpoint,
+            on_membership=self._on_membership,
             keep_tail_entries=config.log.keep_tail_entries,
         )
         self._snapshot_sequence = self.replica.machine.sequence
@@ -173,6 +178,8 @@ class Node:
             reply(Answer(0, self.replica.machine.sequence, self._details()))
         elif name == "state_hash":
             self._ask_state_hash(reply)
+        elif name in member_desk.QUESTIONS:
+            member_desk.answer(self._log, name, arguments, self.replica.machine.sequence, reply)
         else:
             reply(reads.answer(self.replica, name, arguments))
 
@@ -252,6 +259,16 @@ class Node:
             self._agreement.record_own(log_index, checkpoint)
             self._log.broadcast_checkpoint(log_index, checkpoint.sequence, checkpoint.chain)
 
+    def _on_membership(self, membership: Membership) -> None:
+        """The log says who the members are and where; this node's configuration may know a newer address."""
+        self._agreement.replica_count = len(membership.members)
+        peers: dict[str, list[tuple[str, int]]] = {}
+        for member in membership.members:
+            if member.node_id != self._node_id:
+                known = [split_address(member.peer), self._configured.get(member.node_id)]
+                peers[member.node_id] = list(dict.fromkeys(address for address in known if address))
+        self._transport.set_peers(peers)
+
     def _on_checkpoint(self, peer_id: str, log_index: int, sequence: int, chain: bytes) -> None:
         self._agreement.record_peer(peer_id, log_index, Checkpoint(sequence, chain))
 
@@ -271,7 +288,9 @@ class Node:
         self._snapshot_sequence = machine.sequence
         # The journal will forget what the snapshot covers, so the archive must be safe on disk before.
         self.replica.sync_archive()
-        self._snapshot = BackgroundSnapshot(self._snapshots_directory, self.replica.log_point, self._sound_snapshot)
+        log_point = self.replica.log_point
+        point = log_point._replace(membership=self._log.membership_at(log_point.log_index))
+        self._snapshot = BackgroundSnapshot(self._snapshots_directory, point, self._sound_snapshot)
         self._snapshot.start()
 
     def _sound_snapshot(self) -> bytes:

@@ -12,18 +12,25 @@ leader cannot count its own copy of an entry before it is on its disk, whatever 
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from replication.halt import Halt
 from replication.journal import Journal, SnapshotReference
+from replication.journal_records import APPLICATION, MEMBERSHIP, NO_OP
 from replication.log_receiver import IncomingSnapshot, take_entries
 from replication.log_sender import LogSender
+from replication.member_changes import ChangeRefused, addition, next_mending, removal
+from replication.members import Members
+from replication.membership import MemberAddresses, Membership, changed_voters, encode_membership
 from replication.messages import (
     AppendEntries,
     Checkpoint,
+    Foundation,
+    Hello,
     Message,
     NextIndex,
+    Removed,
     RequestPreVote,
     RequestVote,
     SnapshotChunk,
@@ -49,10 +56,11 @@ __all__ = [
 
 PAYLOAD_BYTES_MAX = 16 * 1024 * 1024
 
-_APPLICATION = b"\x00"
-_NO_OP = b"\x01"  # as pysyncobj writes it
-
 logger = logging.getLogger(__name__)
+
+
+class RemovedFromCluster(Halt):
+    """The members removed this node: it must not run any more."""
 
 
 class SnapshotMissing(Exception):
@@ -85,10 +93,16 @@ class ReplicatedLog:
         timing: RaftTiming,
         on_role_change: Callable[[Role], None] | None = None,
         on_checkpoint: Callable[[str, int, int, bytes], None] | None = None,
+        on_membership: Callable[[Membership], None] | None = None,
+        addresses: Mapping[str, MemberAddresses] | None = None,
         proposal_timeout_s: float = 10.0,
         keep_tail_entries: int = 1_000,
     ) -> None:
         """Restore the newest snapshot, if any, and take part from the first tick on.
+
+        `peer_ids` are the other initial members: they found the cluster together if it is new. From then on the log
+        says who belongs to it, and `on_membership` is told, at once if the log knows already. `addresses` are where
+        this node and the initial members are found.
 
         `on_role_change(role)` is called from inside `tick()`. `on_checkpoint(peer_id, log_index, sequence, chain)`
         receives what peers broadcast. `keep_tail_entries` entries before a snapshot are kept for slow followers.
@@ -107,14 +121,18 @@ class ReplicatedLog:
         self._proposals = Proposals(proposal_timeout_s)
         self._incoming = IncomingSnapshot()
         self._stopped_by: BaseException | None = None
-        self._peers = {peer_id: PeerNode(peer_id) for peer_id in sorted(peer_ids)}
-        self._sender = LogSender(journal, transport, snapshots, self._peers)
-        self._raft = Raft(self, PeerNode(node_id), list(self._peers.values()), journal, timing, poller)
+        self._on_membership = on_membership
+        self._sender = LogSender(journal, transport, snapshots)
+        self._raft = Raft(self, PeerNode(node_id), journal, timing, poller)
+        self._members = Members(node_id, journal, peer_ids, addresses or {})
         transport.on_message = self._on_message
         transport.on_connected = self._on_connected
         transport.on_disconnected = self._on_disconnected
         poller.queue_entries = self._send_new_entries
         self._restore(journal_is_new)
+        self._members.refresh()
+        self._adopt_membership()
+        self._found_cluster()
 
     # What one may know
 
@@ -165,6 +183,17 @@ class ReplicatedLog:
         return self._journal.last
 
     @property
+    def members(self) -> Members:
+        """Who belongs to the cluster as far as this replica knows, and who is linked."""
+        return self._members
+
+    @property
+    def membership_settled(self) -> bool:
+        """Whether the membership that holds now is committed: only then may it be changed again."""
+        latest = self._journal.membership
+        return latest is not None and latest.log_index <= self.commit_index
+
+    @property
     def undecided_proposals(self) -> int:
         """How many proposals wait for their outcome."""
         return len(self._proposals)
@@ -200,7 +229,7 @@ class ReplicatedLog:
             answer(on_outcome, Outcome.FAILED, "not the leader")
             return
         index = self._journal.last + 1
-        self._journal.add(_APPLICATION + payload, index, self.term)
+        self._journal.add(APPLICATION + payload, index, self.term)
         self._proposals.add(index, self.term, on_outcome, now_s())
 
     def abandon_proposals(self) -> None:
@@ -230,7 +259,28 @@ class ReplicatedLog:
 
         True means that the request was queued; watch `role`.
         """
-        return self._raft.transfer_to(self._peers[peer_id] if peer_id else None)
+        return self._raft.transfer_to(PeerNode(peer_id) if peer_id else None)
+
+    def add_member(self, node_id: str, addresses: MemberAddresses, on_outcome: OnOutcome) -> None:
+        """Leader: a node that learns from now on, and votes once it has caught up. ChangeRefused if that cannot be."""
+        self._change_membership(addition(self._changeable_membership(), node_id, addresses), on_outcome)
+
+    def remove_member(self, node_id: str, on_outcome: OnOutcome) -> None:
+        """Leader: one member less. ChangeRefused if that cannot be.
+
+        A leader does not remove itself: it hands over, and its successor can be asked to.
+        """
+        membership = removal(self._changeable_membership(), node_id, self._members.answering())
+        if node_id == self._members.node_id:
+            handed_over = self.transfer_leadership()
+            raise ChangeRefused(
+                f"{node_id} leads: it {'is handing over' if handed_over else 'cannot hand over yet'}, ask again"
+            )
+        self._change_membership(membership, on_outcome)
+
+    def membership_at(self, log_index: int) -> bytes:
+        """The membership that held at an entry, encoded, for a snapshot that is taken there."""
+        return self._journal.membership_at(log_index)
 
     def destroy(self) -> None:
         """Close links and journal; what was not synced is lost, as in a crash."""
@@ -256,7 +306,7 @@ class ReplicatedLog:
         if not self._has_entry(meta.log_index, meta.log_term):
             if meta.log_index <= self.commit_index:
                 raise SnapshotMissing(f"log and snapshot disagree about the committed entry {meta.log_index}")
-            journal.reset_to(SnapshotReference(meta.log_index, meta.log_term), _NO_OP)
+            journal.reset_to(SnapshotReference(meta.log_index, meta.log_term), NO_OP, meta.membership)
         self._restore_state(meta, blob)
 
     def _restore_state(self, meta: SnapshotMeta, blob: bytes) -> None:
@@ -292,9 +342,9 @@ class ReplicatedLog:
 
     def _apply(self, command: bytes, index: int, term: int) -> object:
         kind = command[:1]
-        if kind == _NO_OP:
+        if kind in (NO_OP, MEMBERSHIP):
             return None
-        if kind != _APPLICATION:
+        if kind != APPLICATION:
             raise Halt(f"log index {index} has unknown type {kind!r}")
         try:
             return self._state_machine.apply(index, term, command[1:])
@@ -318,6 +368,7 @@ class ReplicatedLog:
 
     def send_heartbeats(self) -> None:
         """Leader: send what is new, and at least one message to every follower."""
+        self._tend_members()
         self._send(heartbeat=True)
 
     def send_message(self, peer_id: str, message: Message) -> None:
@@ -331,34 +382,146 @@ class ReplicatedLog:
     def _send(self, *, heartbeat: bool) -> None:
         self._sender.send(term=self.term, commit_index=self.commit_index, now_s=now_s(), heartbeat=heartbeat)
 
+    # Members
+
+    def _adopt_membership(self) -> None:
+        """Who votes and who is sent to follows from the log, from the moment an entry is in it."""
+        membership = self._members.membership
+        if membership is None:
+            return
+        self._raft.set_voters(is_voter=self._members.is_voter, others=self._members.other_voters)
+        self._sender.set_followers(self._members.other_ids)
+        for peer_id in self._members.linked:
+            self._sender.connected(peer_id)
+        names = [member.node_id + ("" if member.voter else " (learns)") for member in membership.members]
+        logger.info("the members are %s", ", ".join(names))
+        if self._on_membership is not None:
+            self._on_membership(membership)
+
+    def _log_changed(self) -> None:
+        if self._members.refresh():
+            self._adopt_membership()
+
+    def _found_cluster(self) -> None:
+        """Found the cluster if it is new and that falls to us, see `replication.members`."""
+        membership = self._members.new_foundation()
+        if membership is None:
+            return
+        logger.info("founding the cluster")
+        self._take_foundation(membership)
+        for peer_id in self._members.linked:
+            self._transport.send(peer_id, Foundation(self.term, membership))
+
+    def _take_foundation(self, membership: Membership) -> None:
+        if self._members.fresh:
+            self._journal.found(encode_membership(membership))
+            self._log_changed()
+
+    def _changeable_membership(self) -> Membership:
+        """The membership if it may be changed now; ChangeRefused if not."""
+        membership = self._members.membership
+        if not self.is_leader or membership is None or self._stopped_by is not None:
+            raise ChangeRefused(f"not the leader; the leader is {self.leader_id or 'not known'}")
+        # A leader that has committed nothing of its own term cannot know whether an earlier change is under way.
+        if self.commit_index < self._raft.first_index_of_own_term() or not self.membership_settled:
+            raise ChangeRefused("a change is under way: ask again when it is done")
+        return membership
+
+    def _change_membership(self, membership: Membership, on_outcome: OnOutcome) -> None:
+        current = self._changeable_membership()
+        assert changed_voters(current, membership) <= 1, (current, membership)
+        index = self._journal.last + 1
+        self._journal.add(MEMBERSHIP + encode_membership(membership), index, self.term)
+        self._proposals.add(index, self.term, on_outcome, now_s())
+        self._log_changed()
+
+    def _tend_members(self) -> None:
+        """Leader: mend what can be mended, and send those away that were removed."""
+        try:
+            membership = self._changeable_membership()
+        except ChangeRefused:
+            return
+        change = next_mending(
+            membership,
+            linked=self._members.linked,
+            answering=self._members.answering(),
+            match_indexes=self._sender.match_indexes(),
+            last_index=self._journal.last,
+        )
+        if change is not None:
+            self._change_membership(change, lambda _outcome, _detail: None)
+        latest = self._journal.membership
+        assert latest is not None
+        for peer_id, hello in self._members.linked.items():
+            if membership.find(peer_id) is None and not hello.fresh:
+                self._transport.send(peer_id, Removed(self.term, hello.incarnation, latest.log_index))
+
     # Input from peers
 
     def _on_connected(self, peer_id: str) -> None:
-        self._raft.connected(self._peers[peer_id])
-        self._sender.connected(peer_id)
+        self._raft.connected(PeerNode(peer_id))
+        self._transport.send(peer_id, self._members.hello(self.term))
 
     def _on_disconnected(self, peer_id: str) -> None:
-        self._raft.disconnected(self._peers[peer_id])
+        self._raft.disconnected(PeerNode(peer_id))
         self._sender.disconnected(peer_id)
+        self._members.unlinked(peer_id)
+
+    def _on_hello(self, peer_id: str, hello: Hello) -> None:
+        if self._members.greeted(peer_id, hello):
+            logger.warning("%s came back without what it had on its disk", peer_id)
+            self._raft.set_match_index(PeerNode(peer_id), 0)
+            self._sender.begin_anew(peer_id)
+        self._sender.connected(peer_id)
+        foundation = self._members.foundation
+        if hello.fresh and foundation is not None:
+            self._transport.send(peer_id, Foundation(self.term, foundation))
+        self._found_cluster()
+
+    def _on_removed(self, message: Removed) -> None:
+        if message.incarnation == self._journal.incarnation and message.term >= self.term:
+            raise RemovedFromCluster(
+                f"{self._members.node_id} was removed from the cluster (log index {message.log_index}): it is not "
+                "needed any more. To use it again, move its folder away and add it as a new member"
+            )
 
     def _on_message(self, peer_id: str, message: Message) -> None:
-        peer = self._peers.get(peer_id)
-        if peer is None:
-            logger.warning("ignored a message of %r, who is no member", peer_id)
-            return
-        if isinstance(message, AppendEntries | SnapshotChunk):
+        peer = PeerNode(peer_id)
+        if isinstance(message, Hello):
+            self._on_hello(peer_id, message)
+        elif peer_id not in self._members.linked:
+            logger.warning("ignored a message of %r, who said no hello", peer_id)
+        elif isinstance(message, Foundation):
+            self._take_foundation(message.membership)
+        elif isinstance(message, Removed):
+            self._on_removed(message)
+        elif isinstance(message, AppendEntries | SnapshotChunk):
             if self._follows(peer, message):
                 if isinstance(message, AppendEntries):
                     self._take_entries(peer_id, message)
                 else:
                     self._take_snapshot(peer_id, message)
         elif isinstance(message, NextIndex | SnapshotProgress):
-            self._on_answer(peer, message)
+            if self._sender.follows(peer_id):
+                self._on_answer(peer, message)
         elif isinstance(message, Checkpoint):
             if self._on_checkpoint is not None:
                 self._on_checkpoint(peer_id, message.log_index, message.sequence, message.chain)
-        elif isinstance(message, RequestVote | RequestPreVote) and message.term < self.term:
-            self._tell_term(peer_id)
+        elif isinstance(message, RequestVote | RequestPreVote):
+            self._on_request_for_vote(peer, message)
+        else:
+            self._raft.receive(peer, message)
+
+    def _on_request_for_vote(self, peer: PeerNode, message: RequestVote | RequestPreVote) -> None:
+        """A candidate asks the voter that its log names: another life of this node must not answer for that one.
+
+        Whether our own log says that we vote does not matter. It may lag behind the candidate's, which has made us a
+        voter, and then a majority may need our vote.
+        """
+        if self._members.fresh or message.voter != self._journal.incarnation:
+            return
+        if message.term < self.term:
+            self._tell_term(peer.id)
         else:
             self._raft.receive(peer, message)
 
@@ -377,7 +540,12 @@ class ReplicatedLog:
         self._answer(peer_id, success=False, reset=False, next_index=self._journal.last + 1)
 
     def _take_entries(self, peer_id: str, message: AppendEntries) -> None:
+        if self._members.fresh:
+            # A snapshot must come first: it says who the members are.
+            self._answer(peer_id, success=False, reset=True, next_index=2, prev_index=message.prev_index)
+            return
         taken = take_entries(self._journal, message, self.commit_index)
+        self._log_changed()
         if taken.success:
             self._raft.set_commit_index(max(self.commit_index, min(message.commit_index, taken.verified_index)))
         self._answer(
@@ -406,7 +574,8 @@ class ReplicatedLog:
         """Snapshot on disk, then state, then journal; the answer waits for the journal's sync as usual."""
         stored = self._snapshots.write(meta.point, blob)
         assert stored == meta, f"wrote {stored}, received {meta}"
-        self._journal.reset_to(SnapshotReference(meta.log_index, meta.log_term), _NO_OP)
+        self._journal.reset_to(SnapshotReference(meta.log_index, meta.log_term), NO_OP, meta.membership)
+        self._log_changed()
         self._restore_state(meta, blob)
         self._proposals.cover(meta.log_index)
         self._raft.postpone_election()
@@ -419,10 +588,13 @@ class ReplicatedLog:
         # An answer of an earlier term says nothing about the log that the follower has now.
         if message.term < self.term or not self.is_leader:
             return
-        self._raft.heard_from(peer)
+        counts = self._members.counts(peer.id)
+        if counts:
+            self._raft.heard_from(peer)
         if isinstance(message, NextIndex):
             urgent = self._sender.on_next_index(peer.id, message)
-            self._raft.set_match_index(peer, self._sender.match_indexes()[peer.id])
+            if counts:
+                self._raft.set_match_index(peer, self._sender.match_indexes()[peer.id])
         else:
             urgent = self._sender.on_snapshot_progress(peer.id, message)
         if urgent:

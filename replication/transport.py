@@ -3,7 +3,8 @@
 Every pair of nodes has one link; the node with the greater id dials, and tries again every 50 to 100 ms while the link
 is down. A link carries nothing before both ends have proved the cluster secret (`replication.handshake`); the listener
 binds to the address it was given and to no other. There are no read-only nodes, no utility messages and no forwarding
-of commands: who is not in the list of peers is turned away.
+of commands. Who proved the secret is linked although it is not in the list of peers: a node that waits to be made a
+member, or one that was removed and does not know it. What it may say is the replicated log's business.
 
 Messages wait in the outbox until the journal is on disk (`replication.poller`).
 """
@@ -11,7 +12,7 @@ Messages wait in the outbox until the journal is on disk (`replication.poller`).
 import logging
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from replication.handshake import HANDSHAKE_FRAME_BYTES_MAX, NONCE_BYTES, Handshake, HandshakeRefused
@@ -76,7 +77,7 @@ class PeerTransport:
         """
         assert node_id not in peers, f"{node_id} is not its own peer"
         self._node_id = node_id
-        self._peers = dict(peers)
+        self._peers: dict[str, list[tuple[str, int]]] = {}
         self._secret = secret
         self._cluster_id = cluster_id
         self._poller = poller
@@ -86,10 +87,11 @@ class PeerTransport:
         self.on_disconnected: Callable[[str], None] = lambda _peer_id: None
         self._links: dict[str, _PeerLink] = {}
         self._unproved: list[_PeerLink] = []
-        self._dial_at_s = dict.fromkeys((peer_id for peer_id in peers if node_id > peer_id), 0.0)
+        self._dial_at_s: dict[str, float] = {}
         self._dialling: dict[str, _PeerLink] = {}
         self._resolver = NameResolver()
         self._outbox = Outbox(self._transmit)
+        self.set_peers({peer_id: [address] for peer_id, address in peers.items()})
         self._listener = Listener(bind[0], bind[1], poller, self._on_accepted)
 
     @property
@@ -102,10 +104,16 @@ class PeerTransport:
         """The peers with a proved link, sorted."""
         return sorted(self._links)
 
+    def set_peers(self, peers: Mapping[str, Sequence[tuple[str, int]]]) -> None:
+        """Dial these peers from now on, each at one of its addresses after the other. Links that are up stay up."""
+        self._peers = {peer_id: list(addresses) for peer_id, addresses in peers.items()}
+        to_dial = [peer_id for peer_id, addresses in peers.items() if self._node_id > peer_id and addresses]
+        self._dial_at_s = {peer_id: self._dial_at_s.get(peer_id, 0.0) for peer_id in to_dial}
+
     def set_peer_address(self, peer_id: str, host: str, port: int) -> None:
         """Dial a known peer at another address from now on."""
         assert peer_id in self._peers, f"{peer_id} is not a peer"
-        self._peers[peer_id] = (host, port)
+        self._peers[peer_id] = [(host, port)]
 
     def send(self, peer_id: str, message: Message) -> bool:
         """Queue a message until the next flush; False if there is no link to the peer."""
@@ -142,11 +150,13 @@ class PeerTransport:
         # The spread keeps two dialling nodes from meeting a starting one at the same instants for ever.
         spread_s = _REDIAL_SPREAD_S * os.urandom(1)[0] / 255
         self._dial_at_s[peer_id] = now_s + _REDIAL_S + spread_s
-        host, port = self._peers[peer_id]
+        addresses = self._peers[peer_id]
+        host, port = addresses[0]
+        addresses.append(addresses.pop(0))
         address = self._resolver.lookup(host)
         if address is None:
             return
-        link = _PeerLink(self._handshake(is_client=True), now_s + _HANDSHAKE_TIMEOUT_S, dialled_id=peer_id)
+        link = _PeerLink(self._handshake(is_client=True), now_s + _HANDSHAKE_TIMEOUT_S, dialled_id=peer_id, host=host)
         try:
             link.socket = connect(
                 address,
@@ -217,7 +227,7 @@ class PeerTransport:
 
     def _check_peer(self, link: "_PeerLink") -> None:
         peer_id = link.handshake.peer_name
-        if link.handshake.peer_role != "node" or peer_id not in self._peers:
+        if link.handshake.peer_role != "node":
             raise HandshakeRefused(f"{link.handshake.peer_role} {peer_id!r} is not a replica of this cluster")
         if link.dialled_id and link.dialled_id != peer_id:
             raise HandshakeRefused(f"dialled {link.dialled_id!r}, but {peer_id!r} answered")
@@ -242,7 +252,7 @@ class PeerTransport:
             self._unproved.remove(link)
             if link.dialled_id:
                 self._dialling.pop(link.dialled_id, None)
-                self._resolver.forget(self._peers[link.dialled_id][0])
+                self._resolver.forget(link.host)
         if link.peer_id and self._links.get(link.peer_id) is link:
             del self._links[link.peer_id]
             self._outbox.drop(link.peer_id)
@@ -263,8 +273,9 @@ class _PeerLink:
 
     socket: FramedSocket
 
-    def __init__(self, handshake: Handshake, deadline_s: float, dialled_id: str = "") -> None:
+    def __init__(self, handshake: Handshake, deadline_s: float, dialled_id: str = "", host: str = "") -> None:
         self.handshake = handshake
         self.deadline_s = deadline_s
         self.dialled_id = dialled_id
+        self.host = host
         self.peer_id = ""

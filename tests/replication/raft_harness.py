@@ -10,6 +10,7 @@ see: an acknowledgement or a vote that is not on its sender's disk fails the tes
 import copy
 import json
 import random
+import shutil
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ from pysyncobj import SyncObj, SyncObjConf, replicated, syncobj
 from pysyncobj.transport import Transport as PysyncobjTransport
 
 from replication.journal import Journal
-from replication.messages import Message, NextIndex, RequestVote, ResponseVote, decode
+from replication.messages import Foundation, Hello, Message, NextIndex, RequestVote, ResponseVote, decode
 from replication.outbox import Outbox
 from replication.poller import EventCallback, GroupCommitPoller
 from replication.pysyncobj_adapter import PeerNode
@@ -192,7 +193,7 @@ class Replica:
 
     def __init__(self, cluster: "Cluster", name: str) -> None:
         directory = cluster.directory / name
-        peers = [other for other in cluster.names if other != name]
+        peers = [other for other in cluster.initial if other != name]
         self.name = name
         self.machine = RecordingMachine()
         self.outcomes: dict[bytes, tuple[Outcome, object]] = {}
@@ -201,7 +202,7 @@ class Replica:
         self.snapshots = SnapshotStore(directory / "snapshots")
         self.transport = ScriptedTransport(cluster.world, name, peers, self._check_leaving)
         self.poller = GroupCommitPoller(NoInput(), self.journal, self.transport)
-        self.votes_sent: dict[int, str] = cluster.votes[name]
+        self.votes_sent: dict[int, str] = cluster.votes[self.journal.incarnation]
         self.log = ReplicatedLog(
             node_id=name,
             peer_ids=peers,
@@ -228,13 +229,22 @@ class Replica:
 
         self.log.propose(payload, on_outcome)
 
+    def members(self) -> str:
+        """Who belongs to the cluster as this replica sees it: voters in capitals, learners in lower case."""
+        membership = self.log.members.membership
+        members = () if membership is None else membership.members
+        return "".join(member.node_id if member.voter else member.node_id.lower() for member in members)
+
     def outcome(self, payload: bytes) -> Outcome | None:
         found = self.outcomes.get(payload)
         return None if found is None else found[0]
 
     def take_snapshot(self) -> SnapshotMeta:
         """Write a snapshot of what is applied and let it stand for the log."""
-        point = SnapshotPoint(self.log.applied_index, self.log.applied_term, len(self.machine.applied), bytes(32))
+        index = self.log.applied_index
+        point = SnapshotPoint(
+            index, self.log.applied_term, len(self.machine.applied), bytes(32), self.log.membership_at(index)
+        )
         meta = self.snapshots.write(point, self.machine.snapshot())
         assert self.log.snapshot_taken(meta)
         return meta
@@ -267,16 +277,23 @@ class Cluster:
         names: str = "ABC",
         keep_tail_entries: int = 1_000,
         open_journal: Callable[[Path, str], Journal] = open_journal,
+        greet: bool = True,
     ) -> None:
+        """With `greet` they found their cluster at once, and say hello whenever one is started."""
         self.world = world
         self.directory = directory
         self.names = list(names)
+        self.initial = list(names)
         self.keep_tail_entries = keep_tail_entries
         self.open_journal: Callable[[Path, str], Journal] = open_journal
-        self.votes: dict[str, dict[int, str]] = {name: {} for name in names}
+        self.greets = False
+        self.votes: dict[bytes, dict[int, str]] = defaultdict(dict)
         self.replicas: dict[str, Replica] = {}
         for name in names:
             self.start(name)
+        self.greets = greet
+        if greet:
+            self.greet()
 
     def __getitem__(self, name: str) -> Replica:
         return self.replicas[name]
@@ -292,7 +309,21 @@ class Cluster:
             if other is not replica:
                 other.transport.link_up(name)
                 replica.transport.link_up(other.name)
+        if self.greets:
+            self.greet()
         return replica
+
+    def greet(self) -> None:
+        """Deliver every hello that is on the way, before all else, and what founds the cluster."""
+        for replica in self:
+            replica.poller.commit()
+        for (sender, receiver), link in sorted(self.world.links.items()):
+            for message in [message for message in link if isinstance(message, Hello | Foundation)]:
+                link.remove(message)
+                if receiver in self.replicas:
+                    self[receiver].receive(sender, message)
+        if any(isinstance(message, Foundation) for link in self.world.links.values() for message in link):
+            self.greet()
 
     def kill(self, name: str) -> None:
         """Stop a replica at once: what it has not synced is lost, what it has sent still arrives."""
@@ -302,6 +333,16 @@ class Cluster:
         self.world.lose(receiver=name)
         for other in self:
             other.transport.link_down(name)
+
+    def wipe(self, name: str) -> None:
+        """Kill a replica and everything that it has on its disk."""
+        self.kill(name)
+        shutil.rmtree(self.directory / name)
+
+    def join(self, name: str) -> Replica:
+        """Start a node that was not there when the cluster was founded."""
+        self.names.append(name)
+        return self.start(name)
 
     def elect(self, name: str, among: str = "") -> Replica:
         """Make a replica lead, with the votes of `among` only, and let it commit its first entry."""

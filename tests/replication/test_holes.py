@@ -246,7 +246,7 @@ def test_4_an_acknowledgement_does_not_leave_once_a_later_term_has_begun(cluster
     b = cluster["B"]
     for message in world.waiting("A", "B"):
         b.transport.on_message("A", message)
-    b.transport.on_message("C", RequestVote(2, 100, 1))
+    b.transport.on_message("C", RequestVote(2, 100, 1, b.journal.incarnation))
     b.poller.commit()
     assert world.waiting("B", "A") == []
     assert world.waiting("B", "C") == [ResponseVote(2)]
@@ -275,10 +275,11 @@ def test_5_the_stock_package_counts_messages(world: World, voters: list[str]) ->
 
 
 def test_5_a_vote_is_remembered_across_a_restart(cluster: Cluster, world: World) -> None:
-    cluster["B"].receive("A", RequestVote(7, 1, 0))
+    life = cluster["B"].journal.incarnation
+    cluster["B"].receive("A", RequestVote(7, 1, 0, life))
     assert [type(message) for message in world.waiting("B", "A")] == [ResponseVote]
     cluster.kill("B")
-    cluster.start("B").receive("C", RequestVote(7, 1, 0))
+    cluster.start("B").receive("C", RequestVote(7, 1, 0, life))
     assert world.waiting("B", "C") == []
 
 
@@ -291,7 +292,8 @@ def test_5_the_stock_package_votes_twice_across_a_restart(world: World) -> None:
 
 
 def test_5_a_vote_that_never_reached_the_disk_never_left(cluster: Cluster, world: World) -> None:
-    cluster["B"].transport.on_message("A", RequestVote(7, 1, 0))
+    b = cluster["B"]
+    b.transport.on_message("A", RequestVote(7, 1, 0, b.journal.incarnation))
     assert world.waiting("B", "A") == []
     cluster.kill("B")
     assert cluster.start("B").log.term == 0

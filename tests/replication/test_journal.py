@@ -21,8 +21,15 @@ CLUSTER = b"c" * 16
 MIB = 1024 * 1024
 
 
-def opened(path: Path, **settings: int) -> Journal:
-    return Journal(path, cluster_id=CLUSTER, node_id="node-1", sync=False, **settings)
+def opened(path: Path, map_size_bytes: int = 256 * MIB, map_size_bytes_max: int = 1024 * 1024 * MIB) -> Journal:
+    return Journal(
+        path,
+        cluster_id=CLUSTER,
+        node_id="node-1",
+        sync=False,
+        map_size_bytes=map_size_bytes,
+        map_size_bytes_max=map_size_bytes_max,
+    )
 
 
 def filled(path: Path, last: int) -> Journal:
@@ -174,7 +181,7 @@ def test_truncation_after_compaction(tmp_path: Path) -> None:
 @pytest.mark.parametrize("snapshot_index", [5, 10, 500])
 def test_an_installed_snapshot_replaces_the_whole_log(tmp_path: Path, snapshot_index: int) -> None:
     journal = filled(tmp_path / "j", 10)
-    journal.reset_to(SnapshotReference(snapshot_index, 7), b"\1")
+    journal.reset_to(SnapshotReference(snapshot_index, 7), b"\1", b"")
     assert journal.durable_index <= 0
     journal.add(b"\0next", snapshot_index + 1, 7)
     journal.sync()

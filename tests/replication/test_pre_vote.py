@@ -131,14 +131,15 @@ def test_a_leader_that_is_heard_but_hears_nothing_makes_room(cluster: Cluster) -
 def test_who_hears_the_leader_says_no(cluster: Cluster, world: World) -> None:
     a = cluster.elect("A")
     last = a.log.last_index
-    question = RequestPreVote(a.log.term, last + 10, a.log.term)
+    b_is_asked = RequestPreVote(a.log.term, last + 10, a.log.term, cluster["B"].journal.incarnation)
+    a_is_asked = RequestPreVote(a.log.term, last + 10, a.log.term, a.journal.incarnation)
     world.lose()
     world.advance(0.3)
-    cluster["B"].receive("C", question)
-    a.receive("C", question)
+    cluster["B"].receive("C", b_is_asked)
+    a.receive("C", a_is_asked)
     assert world.waiting("B", "C") == world.waiting("A", "C") == []
     world.advance(PATIENCE_S)
-    cluster["B"].receive("C", question)
+    cluster["B"].receive("C", b_is_asked)
     assert world.waiting("B", "C") == [ResponsePreVote(a.log.term, a.log.term)]
 
 
@@ -148,7 +149,7 @@ def test_who_has_a_newer_log_says_no(cluster: Cluster, world: World, index: int,
     world.advance(2)
     world.lose()
     assert cluster["B"].terms()[-1] == (2, 1)
-    cluster["B"].receive("C", RequestPreVote(1, index, term))
+    cluster["B"].receive("C", RequestPreVote(1, index, term, cluster["B"].journal.incarnation))
     assert world.waiting("B", "C") == [ResponsePreVote(1, 1)] * granted
 
 
@@ -158,7 +159,7 @@ def test_a_yes_promises_nothing_and_is_not_written(cluster: Cluster, world: Worl
     world.lose()
     b = cluster["B"]
     for asking in "AC":
-        b.transport.on_message(asking, RequestPreVote(1, 2, 1))
+        b.transport.on_message(asking, RequestPreVote(1, 2, 1, b.journal.incarnation))
         assert not b.journal.dirty
     b.poller.commit()
     assert len(world.waiting("B", "A")) == len(world.waiting("B", "C")) == 1
@@ -170,7 +171,7 @@ def test_a_question_of_an_earlier_term_is_answered_with_the_term(cluster: Cluste
     world.advance(2)
     world.lose()
     c = cluster["C"]
-    cluster["B"].receive("C", RequestPreVote(1, 10, 1))
+    cluster["B"].receive("C", RequestPreVote(1, 10, 1, cluster["B"].journal.incarnation))
     assert [message.term for message in world.waiting("B", "C")] == [3]
     world.drain(between("B", "C"))
     assert (c.log.term, c.log.role) == (3, Role.FOLLOWER)

@@ -43,7 +43,9 @@ class Chaos:
         self.faults = chance.choice([0.005, 0.02, 0.05])
         self.seen_applied: dict[str, int] = {}
         self.disks: dict[str, dict[int, int]] = {}
-        self.cluster = Cluster(world, directory, names, keep_tail_entries=10, open_journal=self.open_journal)
+        self.cluster = Cluster(
+            world, directory, names, keep_tail_entries=10, open_journal=self.open_journal, greet=False
+        )
 
     def open_journal(self, path: Path, name: str) -> Journal:
         chaos = self

@@ -4,6 +4,7 @@ import itertools
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -182,7 +183,8 @@ def test_a_node_of_another_cluster_is_not_linked(network: Network, secret: bytes
     assert one.events == two.events == []
 
 
-def test_a_proved_node_that_is_no_member_is_turned_away(network: Network) -> None:
+def test_a_proved_node_that_is_no_peer_yet_is_linked(network: Network) -> None:
+    """It waits to be made a member; what it says is judged by the replicated log."""
     one = network.start("node-1")
     stranger = PeerTransport(
         node_id="node-9",
@@ -193,11 +195,34 @@ def test_a_proved_node_that_is_no_member_is_turned_away(network: Network) -> Non
         poller=network.poller,
         clock_s=network.clock,
     )
-    for _ in range(50):
+    while not one.transport.connected_ids:
         stranger.maintain()
         network.run(1)
-    assert one.transport.connected_ids == []
+    assert one.transport.connected_ids == ["node-9"]
     stranger.destroy()
+
+
+def test_a_peer_with_several_addresses_is_dialled_at_one_after_the_other(network: Network) -> None:
+    one, two = network.start("node-1"), network.start("node-2")
+    two.transport.set_peers({"node-1": [("127.0.0.1", 1), ("127.0.0.1", 2), one.transport.address]})
+    network.run_until(lambda: two.transport.connected_ids == ["node-1"])
+
+
+def test_who_is_no_peer_any_more_is_not_dialled(network: Network) -> None:
+    two = network.start("node-2")
+    with socket.create_server(("127.0.0.1", 0)) as peer:
+        peer.setblocking(False)
+        two.transport.set_peer_address("node-1", *peer.getsockname())
+        network.run()
+        peer.accept()[0].close()
+        two.transport.set_peers({})
+        network.run()
+        with suppress(BlockingIOError):
+            while True:
+                peer.accept()[0].close()  # what was dialled before
+        network.run()
+        with pytest.raises(BlockingIOError):
+            peer.accept()
 
 
 def test_a_client_that_says_nothing_is_closed_in_time(network: Network) -> None:

@@ -1,0 +1,96 @@
+"""What the door answers about members: who they are, and an operator's changes to them.
+
+Every link to a door has proved the cluster secret, and whoever holds that may ask. Gateways hold it and do not pass
+such questions on, so this is no part of the HTTP API. A change is answered when it is committed, or refused with a
+reason; `unknown` means that it may be committed yet: ask for the members to find out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from replication.member_changes import ChangeRefused
+from replication.membership import MemberAddresses
+from replication.proposals import Outcome
+from replication.protocol import Answer
+from replication.replicated_log import ReplicatedLog
+
+Reply = Callable[[Answer], None]
+
+
+def answer(log: ReplicatedLog, name: str, arguments: dict[str, Any], sequence: int, reply: Reply) -> None:
+    """Answer one of QUESTIONS, now or when the change is committed."""
+
+    def on_outcome(outcome: Outcome, detail: object) -> None:
+        error = "" if outcome is Outcome.COMMITTED else f"{outcome.value}: {detail}"
+        reply(Answer(0, sequence, None if error else _members(log), error))
+
+    try:
+        value = QUESTIONS[name](log, on_outcome, **arguments)
+    except TypeError as error:
+        reply(Answer(0, sequence, None, f"wrong arguments for {name!r}: {error}"))
+    except ChangeRefused as refused:
+        reply(Answer(0, sequence, None, str(refused)))
+    else:
+        if value is not None:
+            reply(Answer(0, sequence, value))
+
+
+def _members(log: ReplicatedLog, _on_outcome: object = None) -> dict[str, Any]:
+    """``match_index`` is how far a member's log is known to agree with the leader's; only the leader knows it."""
+    known = log.members
+    match_indexes = log.match_indexes() if log.is_leader else {}
+    rows = []
+    for member in known.membership.members if known.membership else ():
+        is_self = member.node_id == known.node_id
+        rows.append(
+            {
+                "node": member.node_id,
+                "voter": member.voter is not None,
+                "leader": member.node_id == log.leader_id,
+                "linked": is_self or member.node_id in known.linked,
+                "peer": member.peer,
+                "door": member.door,
+                "match_index": log.last_index if is_self else match_indexes.get(member.node_id),
+            }
+        )
+    return {
+        "node": known.node_id,
+        "role": log.role.value,
+        "term": log.term,
+        "leader": log.leader_id or "",
+        "last_index": log.last_index,
+        "settled": log.membership_settled,
+        "members": rows,
+    }
+
+
+def _add_member(log: ReplicatedLog, on_outcome: Any, node: str, peer: str, door: str) -> None:
+    log.add_member(node, MemberAddresses(peer, door), on_outcome)
+
+
+def _remove_member(log: ReplicatedLog, on_outcome: Any, node: str) -> None:
+    log.remove_member(node, on_outcome)
+
+
+def _transfer_leadership(log: ReplicatedLog, _on_outcome: Any, node: str) -> dict[str, Any]:
+    """``node`` may be empty: whoever is furthest. The answer says that it was asked; watch who leads."""
+    if not log.is_leader:
+        raise ChangeRefused(f"not the leader; the leader is {log.leader_id or 'not known'}")
+    membership = log.members.membership
+    if node and (membership is None or node not in membership.voters):
+        raise ChangeRefused(f"{node} is no voter of this cluster")
+    if node == log.members.node_id:
+        raise ChangeRefused(f"{node} leads already")
+    if not log.transfer_leadership(node or None):
+        raise ChangeRefused(f"{node or 'no other voter'} has all of the log yet: try again, or choose another node")
+    return _members(log)
+
+
+QUESTIONS: Final[dict[str, Callable[..., dict[str, Any] | None]]] = {
+    "members": _members,
+    "add_member": _add_member,
+    "remove_member": _remove_member,
+    "transfer_leadership": _transfer_leadership,
+}
