@@ -159,11 +159,24 @@ def read_master_key(config: Config, environ: Mapping[str, str] = os.environ) -> 
     return _read_secret(config, "master_key_file", config.master_key_file, MASTER_KEY_VARIABLE, environ)
 
 
+def is_node_id(text: str) -> bool:
+    """Whether a node may be called that."""
+    return _NAME.fullmatch(text) is not None
+
+
+def parse_address(text: str) -> Address | None:
+    """The address in ``host:port`` or ``[IPv6]:port``; None if it is none."""
+    match = _ADDRESS.fullmatch(text)
+    if match is None or not 1 <= int(match["port"]) <= 65_535:
+        return None
+    return Address(match["host"].strip("[]"), int(match["port"]))
+
+
 def _read_nodes(table: _Table) -> dict[str, NodeAddresses]:
     nodes: dict[str, NodeAddresses] = {}
     owners: dict[Address, str] = {}
     for node_id in sorted(table.keys()):
-        if _NAME.fullmatch(node_id) is None:
+        if not is_node_id(node_id):
             table.refuse(node_id, "a node id is made of lower-case letters, digits and '-', at most 32")
         node = table.table(node_id)
         nodes[node_id] = NodeAddresses(peer=node.address("peer"), door=node.address("door"))
@@ -279,10 +292,10 @@ class _Table:
     def address(self, key: str) -> Address:
         allowed = 'an address such as "127.0.0.1:7101"'
         value = self._get(key, None, allowed)
-        match = _ADDRESS.fullmatch(value) if isinstance(value, str) else None
-        if match is None or not 1 <= int(match["port"]) <= 65_535:
+        address = parse_address(value) if isinstance(value, str) else None
+        if address is None:
             self.refuse(key, f"{value!r} is not {allowed}")
-        return Address(match["host"].strip("[]"), int(match["port"]))
+        return address
 
     def _get(self, key: str, default: object, allowed: str) -> Any:
         self._asked.add(key)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from replication.config import is_node_id, parse_address
 from replication.member_changes import ChangeRefused
 from replication.membership import MemberAddresses
 from replication.proposals import Outcome
@@ -67,6 +68,13 @@ def _members(log: ReplicatedLog, _on_outcome: object = None) -> dict[str, Any]:
 
 
 def _add_member(log: ReplicatedLog, on_outcome: Any, node: str, peer: str, door: str) -> None:
+    if not is_node_id(node):
+        raise ChangeRefused(f"{node!r} is no node id: lower-case letters, digits and '-', at most 32")
+    for address in (peer, door):
+        if parse_address(address) is None:
+            raise ChangeRefused(f'{address!r} is no address such as "10.0.9.14:7101"')
+    if peer == door:
+        raise ChangeRefused(f"{peer} cannot be both: replicas and gateways connect at different ports")
     log.add_member(node, MemberAddresses(peer, door), on_outcome)
 
 

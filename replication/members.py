@@ -49,6 +49,7 @@ class Members:
         self._initial_ids = sorted({*initial_ids, node_id})
         self._addresses = addresses
         self._adopted: LoggedMembership | None = None
+        self._dismissed: set[str] = set()
         self._lives: dict[str, bytes] = {}
         if journal.membership is None and journal.incarnation == LEGACY_INCARNATION:
             # A build without memberships wrote this log: its configuration named the members.
@@ -89,14 +90,19 @@ class Members:
         latest = self._journal.membership
         if latest == self._adopted:
             return False
+        before = self.other_ids
         self._adopted = latest
         self.membership = None if latest is None else decode_membership(latest.encoded)
+        self._dismissed.update(before)
+        self._dismissed.intersection_update(self.linked)
+        self._dismissed.difference_update(self.other_ids)
         return True
 
     def hello(self, term: int) -> Hello:
         """What to say first on every link."""
         addresses = self._addresses.get(self.node_id, _NOWHERE)
-        return Hello(term, self._journal.incarnation, self.fresh, *addresses)
+        is_member = self.membership is not None and self.membership.has(self.node_id, self._journal.incarnation)
+        return Hello(term, self._journal.incarnation, self.fresh, is_member, *addresses)
 
     def greeted(self, peer_id: str, hello: Hello) -> bool:
         """A peer said hello; whether it began another life since it last did."""
@@ -108,6 +114,7 @@ class Members:
     def unlinked(self, peer_id: str) -> None:
         """The link is gone."""
         self.linked.pop(peer_id, None)
+        self._dismissed.discard(peer_id)
 
     def counts(self, peer_id: str) -> bool:
         """Whether what this peer says counts towards a majority: it votes, in the life that is linked now."""
@@ -117,6 +124,11 @@ class Members:
     def answering(self) -> set[str]:
         """Leader: the voters that can be reached now, itself included."""
         return {self.node_id, *filter(self.counts, self.other_voters)}
+
+    def removed(self) -> list[str]:
+        """Who is linked, is no member, and may believe that it is one."""
+        strangers = self.linked.keys() - set(self.other_ids)
+        return sorted(peer_id for peer_id in strangers if peer_id in self._dismissed or self.linked[peer_id].is_member)
 
     def new_foundation(self) -> Membership | None:
         """The membership of a cluster that this replica may found now, or None."""

@@ -62,6 +62,11 @@ class Membership(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
         """Whether that life of that node votes and counts."""
         return self.voters.get(node_id) == incarnation
 
+    def has(self, node_id: str, incarnation: bytes) -> bool:
+        """Whether that life of that node is a member, voter or learner."""
+        member = self.find(node_id)
+        return member is not None and member.voter in (None, incarnation)
+
     def with_learner(self, node_id: str, addresses: MemberAddresses) -> Membership:
         """One more member, that counts for nothing yet."""
         assert self.find(node_id) is None, f"{node_id} is a member already"
@@ -89,12 +94,6 @@ class Membership(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
         assert member is not None, f"{node_id} is no member"
         changed = msgspec.structs.replace(member, **changes)
         return _sorted([other for other in self.members if other is not member] + [changed])
-
-
-def split_address(address: str) -> tuple[str, int] | None:
-    """(host, port) of ``host:port`` or ``[IPv6]:port``; None if it is empty. ValueError if there is no port."""
-    host, _, port = address.rpartition(":")
-    return (host.strip("[]"), int(port)) if address else None
 
 
 def founding(incarnations: Mapping[str, bytes], addresses: Mapping[str, MemberAddresses]) -> Membership:

@@ -113,11 +113,12 @@ class ResponsePreVote(_Message, frozen=True, array_like=True, tag=10):
 class Hello(_Message, frozen=True, array_like=True, tag=11):
     """The first message on every link: which life of this node speaks, and where it can be reached.
 
-    `fresh`: it knows of no membership, has no log, and never voted.
+    `fresh`: it knows of no membership, has no log, and never voted. `is_member`: the membership that it knows has it.
     """
 
     incarnation: Incarnation
     fresh: bool
+    is_member: bool
     peer: str
     door: str
 

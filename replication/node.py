@@ -27,10 +27,10 @@ from engine.types import EXCHANGE_ACCOUNT
 from replication import member_desk, protocol, reads
 from replication.agreement import Agreement, Checkpoint
 from replication.background_snapshot import BackgroundSnapshot
-from replication.config import Config, node_addresses, node_data_dir, read_cluster_secret
+from replication.config import Config, node_addresses, node_data_dir, parse_address, read_cluster_secret
 from replication.forked import ask_child
 from replication.journal import Journal
-from replication.membership import MemberAddresses, Membership, split_address
+from replication.membership import MemberAddresses, Membership
 from replication.poller import GroupCommitPoller, Poller
 from replication.proposals import Outcome
 from replication.protocol import Answer, Result, Status
@@ -265,7 +265,7 @@ class Node:
         peers: dict[str, list[tuple[str, int]]] = {}
         for member in membership.members:
             if member.node_id != self._node_id:
-                known = [split_address(member.peer), self._configured.get(member.node_id)]
+                known = [parse_address(member.peer), self._configured.get(member.node_id)]
                 peers[member.node_id] = list(dict.fromkeys(address for address in known if address))
         self._transport.set_peers(peers)
 

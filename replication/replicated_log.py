@@ -452,9 +452,9 @@ class ReplicatedLog:
             self._change_membership(change, lambda _outcome, _detail: None)
         latest = self._journal.membership
         assert latest is not None
-        for peer_id, hello in self._members.linked.items():
-            if membership.find(peer_id) is None and not hello.fresh:
-                self._transport.send(peer_id, Removed(self.term, hello.incarnation, latest.log_index))
+        for peer_id in self._members.removed() if self.membership_settled else ():
+            incarnation = self._members.linked[peer_id].incarnation
+            self._transport.send(peer_id, Removed(self.term, incarnation, latest.log_index))
 
     # Input from peers
 

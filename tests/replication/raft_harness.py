@@ -21,15 +21,17 @@ from pysyncobj import SyncObj, SyncObjConf, replicated, syncobj
 from pysyncobj.transport import Transport as PysyncobjTransport
 
 from replication.journal import Journal
+from replication.membership import MemberAddresses, decode_membership
 from replication.messages import Foundation, Hello, Message, NextIndex, RequestVote, ResponseVote, decode
 from replication.outbox import Outbox
 from replication.poller import EventCallback, GroupCommitPoller
 from replication.pysyncobj_adapter import PeerNode
-from replication.replicated_log import Outcome, RaftTiming, ReplicatedLog
+from replication.replicated_log import Outcome, RaftTiming, RemovedFromCluster, ReplicatedLog
 from replication.snapshots import SnapshotMeta, SnapshotPoint, SnapshotStore
 
 CLUSTER_ID = b"test cluster 123"
 TIMING = RaftTiming(election_timeout_s_min=0.4, election_timeout_s_max=0.5, heartbeat_s=0.05, leader_fallback_s=0.8)
+NOWHERE = MemberAddresses("", "")
 PATIENCE_S = 0.46
 """Just longer than every election timeout, as chance always says one half."""
 
@@ -194,6 +196,7 @@ class Replica:
     def __init__(self, cluster: "Cluster", name: str) -> None:
         directory = cluster.directory / name
         peers = [other for other in cluster.initial if other != name]
+        self.cluster = cluster
         self.name = name
         self.machine = RecordingMachine()
         self.outcomes: dict[bytes, tuple[Outcome, object]] = {}
@@ -229,11 +232,33 @@ class Replica:
 
         self.log.propose(payload, on_outcome)
 
+    def add_member(self, name: str) -> list[Outcome]:
+        """Ask for one more member; the list gets the outcome."""
+        outcomes: list[Outcome] = []
+        self.log.add_member(name, NOWHERE, lambda outcome, _detail: outcomes.append(outcome))
+        return outcomes
+
+    def remove_member(self, name: str) -> list[Outcome]:
+        """Ask for one member less; the list gets the outcome."""
+        outcomes: list[Outcome] = []
+        self.log.remove_member(name, lambda outcome, _detail: outcomes.append(outcome))
+        return outcomes
+
     def members(self) -> str:
         """Who belongs to the cluster as this replica sees it: voters in capitals, learners in lower case."""
         membership = self.log.members.membership
         members = () if membership is None else membership.members
         return "".join(member.node_id if member.voter else member.node_id.lower() for member in members)
+
+    def voters(self) -> set[str]:
+        """Whose majority this replica needs."""
+        membership = self.log.members.membership
+        return set() if membership is None else set(membership.voters)
+
+    def committed_voters(self) -> set[str]:
+        """Whose majority it needed before, if there is a change under way."""
+        encoded = self.journal.membership_at(self.log.commit_index)
+        return set(decode_membership(encoded).voters) if encoded else set()
 
     def outcome(self, payload: bytes) -> Outcome | None:
         found = self.outcomes.get(payload)
@@ -250,8 +275,14 @@ class Replica:
         return meta
 
     def receive(self, sender: str, message: Message) -> None:
-        self.transport.on_message(sender, message)
-        self.poller.commit()
+        try:
+            self.transport.on_message(sender, message)
+        except RemovedFromCluster as removed:
+            self.cluster.removed[self.name] = str(removed)
+            self.cluster.names.remove(self.name)
+            self.cluster.stop_removed(self.name)
+        else:
+            self.poller.commit()
 
     def terms(self) -> list[tuple[int, int]]:
         """(index, term) of every entry in the journal."""
@@ -289,6 +320,8 @@ class Cluster:
         self.greets = False
         self.votes: dict[bytes, dict[int, str]] = defaultdict(dict)
         self.replicas: dict[str, Replica] = {}
+        self.removed: dict[str, str] = {}
+        self.stop_removed = self.kill
         for name in names:
             self.start(name)
         self.greets = greet

@@ -9,7 +9,7 @@ import os
 import pickle
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,9 +18,11 @@ from replication.background_snapshot import BackgroundSnapshot
 from replication.halt import Halt
 from replication.journal import Journal, JournalDamaged, SnapshotReference
 from replication.log_sender import BATCH_BYTES, WINDOW_BYTES
+from replication.member_changes import ChangeRefused
 from replication.messages import AppendEntries, NextIndex, RequestVote, ResponseVote, SnapshotChunk
 from replication.poller import Poller
 from replication.proposals import Outcome
+from replication.pysyncobj_adapter import PeerNode
 from replication.snapshots import SnapshotPoint
 from replication.transport import PeerTransport
 from tests.replication.raft_harness import (
@@ -188,6 +190,69 @@ def test_2_a_snapshot_never_rolls_a_follower_back(cluster: Cluster, world: World
     assert isinstance(answer, NextIndex)
     assert answer.success
     assert answer.next_index == b.log.commit_index + 1
+
+
+# 3: concurrent membership changes: two majorities that do not meet
+
+
+def majorities_meet(one: Collection[str], other: Collection[str]) -> bool:
+    """Whether every majority of one set of voters has somebody in common with every majority of another."""
+    return (len(one) // 2 + 1) + (len(other) // 2 + 1) > len({*one, *other})
+
+
+def test_3_changes_wait_for_each_other_and_majorities_always_meet(cluster: Cluster, world: World) -> None:
+    a = cluster.elect("A")
+    a.add_member("D")
+    for name in "EF":
+        with pytest.raises(ChangeRefused, match="a change is under way"):
+            a.add_member(name)
+    wanted = list("EF")
+    cluster.join("D")
+    for _ in range(40):
+        world.advance(0.06)
+        a.tick()
+        for name in sorted(cluster.replicas):  # the others hear of it one after the other
+            world.deliver("A", name)
+            world.deliver(name, "A")
+            assert majorities_meet(a.voters(), a.committed_voters())
+        if wanted and a.log.membership_settled:
+            cluster.join(wanted[0])
+            a.add_member(wanted.pop(0))
+    assert [replica.members() for replica in cluster] == ["ABCDEF"] * 6
+
+
+def test_3_a_leader_that_inherits_an_uncommitted_change_makes_no_other_beside_it(five: Cluster, world: World) -> None:
+    """A's removal of E is only on A. B, elected without it, must not remove D before A's entry is out of the world:
+    {A, B, C} of A's four and {B, C, E} of B's four meet, but one step further they would not."""
+    a = five.elect("A")
+    a.remove_member("E")
+    a.tick()
+    world.lose()
+    b = five.stand("B", among="BCDE")
+    world.drain(between("B", "C"))
+    world.drain(between("B", "D"))
+    world.lose()
+    assert b.log.is_leader
+    with pytest.raises(ChangeRefused, match="a change is under way"):
+        b.remove_member("D")
+    five.settle("BCDE")
+    b.remove_member("D")
+    assert (a.members(), b.members()) == ("ABCD", "ABCE")
+    five.settle(rounds=8)
+    assert a.members() == b.members() == "ABCE"
+
+
+def test_3_the_stock_package_ends_up_with_two_majorities(world: World) -> None:
+    replicas = stock_cluster(world, dynamicMembershipChange=True)
+    a, b = replicas["A"], replicas["B"]
+    for name in "DEF":
+        a.addNodeToCluster(PeerNode(name))
+    a.doTick(0)
+    world.lose()
+    six = {node.id for node in a.otherNodes} | {"A"}
+    three = {node.id for node in b.otherNodes} | {"B"}
+    assert (six, three) == (set("ABCDEF"), set("ABC"))
+    assert not majorities_meet(six, three), "A, D, E, F on one side; B and C on the other"
 
 
 # 4: acknowledgements carry no term
