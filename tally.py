@@ -33,6 +33,7 @@ examples:
   tally accept                           play the acceptance scenarios on the running exchange
   tally judge normal-seed23.bin.xz       execute a workload of a public benchmark and hash what was reported
   tally replay tally-data                execute the whole log again and compare every replica with it
+  tally admin member list                the replicas of the cluster, and how far they are
 
 `tally COMMAND --help` says more about each command.
 """
@@ -67,9 +68,9 @@ def main(argv: list[str] | None = None) -> int:
         )
         return 2
     parser = build_parser()
-    # What follows `bench` is for its own parser.
+    # What follows `admin` and `bench` is for their own parsers.
     arguments, rest = parser.parse_known_args(argv)
-    if rest and arguments.run is not _bench:
+    if rest and arguments.run not in (_admin, _bench):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     arguments.rest = rest
     try:
@@ -182,6 +183,11 @@ def build_parser() -> argparse.ArgumentParser:
 
     bench = commands.add_parser("bench", help="measure parts of the exchange", add_help=False)
     bench.set_defaults(run=_bench)
+
+    admin = commands.add_parser(
+        "admin", help="list and change the nodes of a cluster, hand over its leadership", add_help=False
+    )
+    admin.set_defaults(run=_admin)
 
     mutants = commands.add_parser("mutants", help="plant known bugs in a copy of the tree: do the tests object?")
     mutants.add_argument("--only", metavar="NAME", help="one mutant of docs/mutants.md instead of all")
@@ -331,6 +337,12 @@ def _replay(arguments: argparse.Namespace) -> int:
     from sim.audit import main as audit
 
     return audit(arguments.directory)
+
+
+def _admin(arguments: argparse.Namespace) -> int:
+    from replication.admin import main as admin
+
+    return admin(arguments.rest)
 
 
 def _bench(arguments: argparse.Namespace) -> int:

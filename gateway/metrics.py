@@ -29,10 +29,29 @@ class RouteMetrics:
         self._latency_s.observe(seconds)
 
 
+class ByNode:
+    """One gauge's child for each replica that there is."""
+
+    def __init__(self, gauge: Gauge) -> None:
+        self._gauge = gauge
+        self._children: dict[str, Gauge] = {}
+
+    def __getitem__(self, node: str) -> Gauge:
+        child = self._children.get(node)
+        if child is None:
+            child = self._children[node] = self._gauge.labels(node)
+        return child
+
+    def forget(self, node: str) -> None:
+        """Show nothing of a replica that is no member any more."""
+        if self._children.pop(node, None) is not None:
+            self._gauge.remove(node)
+
+
 class GroupMetrics:
     """The group of replicas as this gateway sees it."""
 
-    def __init__(self, registry: CollectorRegistry, nodes: Iterable[str]) -> None:
+    def __init__(self, registry: CollectorRegistry) -> None:
         self.submitted = Counter(
             "tally_commands_submitted", "Commands sent to a leader for the first time.", registry=registry
         )
@@ -55,21 +74,25 @@ class GroupMetrics:
             ["node"],
             registry=registry,
         )
-        self.link_up = {node: link_up.labels(node) for node in nodes}
-        self.replica_sequence = {node: sequence.labels(node) for node in nodes}
-        self.engine_compiled = {node: compiled.labels(node) for node in nodes}
+        self.link_up = ByNode(link_up)
+        self.replica_sequence = ByNode(sequence)
+        self.engine_compiled = ByNode(compiled)
 
 
 class GatewayMetrics:
     """All of it, in a registry of its own, so that several gateways can live in one process."""
 
     def __init__(self, nodes: Iterable[str]) -> None:
+        """`nodes` are shown from the beginning, linked or not."""
         # A time of creation beside every counter doubles the text and tells nothing that the process's start does not.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
-        self.group = GroupMetrics(self.registry, list(nodes))
+        self.group = GroupMetrics(self.registry)
+        for node in nodes:
+            for by_node in (self.group.link_up, self.group.replica_sequence, self.group.engine_compiled):
+                by_node[node].set(0)
         self._requests = Counter(
             "tally_http_requests", "HTTP requests by route and status.", ["route", "status"], registry=self.registry
         )

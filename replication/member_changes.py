@@ -21,6 +21,10 @@ class ChangeRefused(Exception):
     """The membership stays as it is. The text is for the operator and says why."""
 
 
+class AskAgain(ChangeRefused):
+    """Not now, or not here: the same question may be answered well a little later, or by the leader."""
+
+
 def next_mending(
     membership: Membership,
     *,

@@ -11,11 +11,14 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from replication.config import is_node_id, parse_address
-from replication.member_changes import ChangeRefused
+from replication.member_changes import AskAgain, ChangeRefused
 from replication.membership import MemberAddresses
 from replication.proposals import Outcome
 from replication.protocol import Answer
 from replication.replicated_log import ReplicatedLog
+
+ASK_AGAIN: Final = "ask again: "
+"""How a refusal begins that a repetition may mend, here or at the leader."""
 
 Reply = Callable[[Answer], None]
 
@@ -31,6 +34,8 @@ def answer(log: ReplicatedLog, name: str, arguments: dict[str, Any], sequence: i
         value = QUESTIONS[name](log, on_outcome, **arguments)
     except TypeError as error:
         reply(Answer(0, sequence, None, f"wrong arguments for {name!r}: {error}"))
+    except AskAgain as refused:
+        reply(Answer(0, sequence, None, ASK_AGAIN + str(refused)))
     except ChangeRefused as refused:
         reply(Answer(0, sequence, None, str(refused)))
     else:
@@ -83,16 +88,17 @@ def _remove_member(log: ReplicatedLog, on_outcome: Any, node: str) -> None:
 
 
 def _transfer_leadership(log: ReplicatedLog, _on_outcome: Any, node: str) -> dict[str, Any]:
-    """``node`` may be empty: whoever is furthest. The answer says that it was asked; watch who leads."""
+    """``node`` may be empty: whoever is furthest. The answer says that it will be asked; watch who leads."""
     if not log.is_leader:
-        raise ChangeRefused(f"not the leader; the leader is {log.leader_id or 'not known'}")
+        raise AskAgain(f"not the leader; the leader is {log.leader_id or 'not known'}")
     membership = log.members.membership
     if node and (membership is None or node not in membership.voters):
         raise ChangeRefused(f"{node} is no voter of this cluster")
     if node == log.members.node_id:
         raise ChangeRefused(f"{node} leads already")
-    if not log.transfer_leadership(node or None):
-        raise ChangeRefused(f"{node or 'no other voter'} has all of the log yet: try again, or choose another node")
+    if node and node not in log.members.answering():
+        raise ChangeRefused(f"{node} cannot be reached")
+    log.hand_over(node or None)
     return _members(log)
 
 

@@ -84,6 +84,7 @@ class Node:
         self._snapshots_directory = data_dir / "snapshots"
         self._sent_checkpoint = 0
         self._agreement = Agreement(len(config.nodes))
+        self._doors: dict[str, tuple[str, int]] = {}
 
         poller = Poller()
         journal = Journal(data_dir / "journal", cluster_id=config.cluster_id, node_id=node_id)
@@ -191,12 +192,15 @@ class Node:
             term=self._log.term,
             sequence=self.replica.machine.sequence,
             compiled=FORM.compiled,
+            doors=self._doors,
         )
 
     def _propose_tick(self) -> None:
         """Let time pass in the log when something is due there and nobody asks anything that would carry the time."""
         due_ns = self.replica.machine.timers.next_due_ns()
         if due_ns is None or self._waiting or self._entries_in_flight or not self._log.leader_ready:
+            return
+        if self._log.handing_over:
             return
         now_ns = time.time_ns()
         if due_ns <= now_ns:
@@ -211,7 +215,8 @@ class Node:
             while self._waiting:
                 waiting = self._waiting.popleft()
                 waiting.link.answer(Result(waiting.correlation, protocol.FAILED, 0, 0, b""))
-        while self._waiting and self._entries_in_flight < ENTRIES_IN_FLIGHT_MAX:
+        # While this replica hands over, what waits is kept: it goes back as soon as another leads.
+        while self._waiting and self._entries_in_flight < ENTRIES_IN_FLIGHT_MAX and not self._log.handing_over:
             batch: list[Waiting] = []
             size_bytes = 0
             while self._waiting and size_bytes + len(self._waiting[0].command) <= ENTRY_BYTES_MAX:
@@ -262,6 +267,8 @@ class Node:
     def _on_membership(self, membership: Membership) -> None:
         """The log says who the members are and where; this node's configuration may know a newer address."""
         self._agreement.replica_count = len(membership.members)
+        doors = {member.node_id: parse_address(member.door) for member in membership.members}
+        self._doors = {node_id: (door.host, door.port) for node_id, door in doors.items() if door}
         peers: dict[str, list[tuple[str, int]]] = {}
         for member in membership.members:
             if member.node_id != self._node_id:

@@ -51,7 +51,7 @@ class ProtocolError(ValueError):
 class Status(msgspec.Struct, frozen=True):
     """``serving``: this replica leads and has applied everything of earlier terms. ``leader`` may be unknown ("").
 
-    ``compiled`` is the form of its engine.
+    ``compiled`` is the form of its engine. ``doors`` are the (host, port) of all members' doors, by node.
     """
 
     node: str
@@ -60,10 +60,12 @@ class Status(msgspec.Struct, frozen=True):
     term: int
     sequence: int
     compiled: bool = False
+    doors: dict[str, tuple[str, int]] = {}
 
 
 class Query(msgspec.Struct, frozen=True):
-    """``name`` is one of the functions of ``engine.queries``, or ``trades``, ``status``, ``state_hash``."""
+    """``name`` is one of the functions of ``engine.queries``, or ``trades``, ``status``, ``state_hash``, or one of
+    ``replication.member_desk``."""
 
     correlation: int
     name: str

@@ -13,14 +13,14 @@ leader cannot count its own copy of an entry before it is on its disk, whatever 
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from replication.halt import Halt
 from replication.journal import Journal, SnapshotReference
 from replication.journal_records import APPLICATION, MEMBERSHIP, NO_OP
 from replication.log_receiver import IncomingSnapshot, take_entries
 from replication.log_sender import LogSender
-from replication.member_changes import ChangeRefused, addition, next_mending, removal
+from replication.member_changes import AskAgain, ChangeRefused, addition, next_mending, removal
 from replication.members import Members
 from replication.membership import MemberAddresses, Membership, changed_voters, encode_membership
 from replication.messages import (
@@ -77,6 +77,11 @@ class StateMachine(Protocol):
         """Replace the whole state by a snapshot."""
 
 
+class _HandOver(NamedTuple):
+    peer_id: str | None
+    deadline_s: float
+
+
 class ReplicatedLog:
     """One replica of the log, driven by `tick()`."""
 
@@ -121,6 +126,7 @@ class ReplicatedLog:
         self._proposals = Proposals(proposal_timeout_s)
         self._incoming = IncomingSnapshot()
         self._stopped_by: BaseException | None = None
+        self._hand_over: _HandOver | None = None
         self._on_membership = on_membership
         self._sender = LogSender(journal, transport, snapshots)
         self._raft = Raft(self, PeerNode(node_id), journal, timing, poller)
@@ -214,6 +220,7 @@ class ReplicatedLog:
         try:
             self._transport.maintain()
             self._proposals.expire(now_s())
+            self._continue_hand_over()
             self._raft.doTick(0.0 if self.applied_index < self.commit_index else timeout_s)
         except BaseException as error:
             self._stopped_by = error
@@ -225,8 +232,8 @@ class ReplicatedLog:
         On another replica it is called at once with FAILED. Proposals are never forwarded.
         """
         assert len(payload) <= PAYLOAD_BYTES_MAX, f"a payload of {len(payload)} bytes"
-        if not self.is_leader or self._stopped_by is not None:
-            answer(on_outcome, Outcome.FAILED, "not the leader")
+        if not self.is_leader or self.handing_over or self._stopped_by is not None:
+            answer(on_outcome, Outcome.FAILED, "handing over" if self.handing_over else "not the leader")
             return
         index = self._journal.last + 1
         self._journal.add(APPLICATION + payload, index, self.term)
@@ -255,11 +262,35 @@ class ReplicatedLog:
             self._transport.send(peer_id, Checkpoint(self.term, log_index, sequence, chain))
 
     def transfer_leadership(self, peer_id: str | None = None) -> bool:
-        """Leader: ask a peer, or the one that is furthest, to take over. False if none is up to date.
+        """Leader: ask a peer, or the one that is furthest, to take over now. False if it does not have all of the log.
 
         True means that the request was queued; watch `role`.
         """
         return self._raft.transfer_to(PeerNode(peer_id) if peer_id else None)
+
+    @property
+    def handing_over(self) -> bool:
+        """Whether this leader takes no proposals, because another replica is to lead."""
+        return self._hand_over is not None and self.is_leader
+
+    def hand_over(self, peer_id: str | None = None) -> None:
+        """Leader: let a peer, or the one that is furthest, take over as soon as it has all of the log.
+
+        Until then nothing is proposed, or under load it might never have. If nobody leads in its stead within two
+        election timeouts, this replica goes on.
+
+        Source: D. Ongaro, Consensus: Bridging Theory and Practice, section 3.10.
+        """
+        assert self.is_leader, "only a leader hands over"
+        self._hand_over = _HandOver(peer_id, now_s() + 2 * self._timing.election_timeout_s_max)
+
+    def _continue_hand_over(self) -> None:
+        if self._hand_over is None:
+            return
+        if not self.is_leader or now_s() > self._hand_over.deadline_s:
+            self._hand_over = None
+        else:
+            self.transfer_leadership(self._hand_over.peer_id)
 
     def add_member(self, node_id: str, addresses: MemberAddresses, on_outcome: OnOutcome) -> None:
         """Leader: a node that learns from now on, and votes once it has caught up. ChangeRefused if that cannot be."""
@@ -272,10 +303,9 @@ class ReplicatedLog:
         """
         membership = removal(self._changeable_membership(), node_id, self._members.answering())
         if node_id == self._members.node_id:
-            handed_over = self.transfer_leadership()
-            raise ChangeRefused(
-                f"{node_id} leads: it {'is handing over' if handed_over else 'cannot hand over yet'}, ask again"
-            )
+            if not self.handing_over:
+                self.hand_over()
+            raise AskAgain(f"{node_id} leads, and is handing over")
         self._change_membership(membership, on_outcome)
 
     def membership_at(self, log_index: int) -> bytes:
@@ -421,10 +451,10 @@ class ReplicatedLog:
         """The membership if it may be changed now; ChangeRefused if not."""
         membership = self._members.membership
         if not self.is_leader or membership is None or self._stopped_by is not None:
-            raise ChangeRefused(f"not the leader; the leader is {self.leader_id or 'not known'}")
+            raise AskAgain(f"not the leader; the leader is {self.leader_id or 'not known'}")
         # A leader that has committed nothing of its own term cannot know whether an earlier change is under way.
         if self.commit_index < self._raft.first_index_of_own_term() or not self.membership_settled:
-            raise ChangeRefused("a change is under way: ask again when it is done")
+            raise AskAgain("a change is under way")
         return membership
 
     def _change_membership(self, membership: Membership, on_outcome: OnOutcome) -> None:

@@ -39,6 +39,9 @@ class MembershipChaos(Chaos):
 
     def step(self) -> None:
         super().step()
+        down = [name for name in sorted(self.cluster.names) if name not in self.cluster.replicas]
+        if down and self.on and self.chance.random() < 0.01:
+            self.start(self.chance.choice(down))
         if self.on and self.chance.random() < self.changes:
             leaders = [replica for replica in self.cluster if replica.log.is_leader]
             if leaders:

@@ -151,6 +151,31 @@ def test_leadership_is_not_handed_to_one_that_lags(cluster: Cluster, world: Worl
     assert not a.log.transfer_leadership("B")
 
 
+def test_a_leader_hands_over_although_it_is_asked_for_more(cluster: Cluster, world: World) -> None:
+    a = cluster.elect("A")
+    propose_many(cluster, "A", 3)
+    a.propose(b"before")
+    a.log.hand_over("B")
+    a.propose(b"after")
+    assert a.outcomes[b"after"] == (Outcome.FAILED, "handing over")
+    cluster.settle()
+    assert cluster["B"].log.is_leader
+    assert a.outcome(b"before") is Outcome.COMMITTED
+    assert not a.log.handing_over
+
+
+def test_a_leader_to_whom_nobody_succeeds_goes_on(cluster: Cluster, world: World) -> None:
+    a = cluster.elect("A")
+    cluster.kill("B")
+    a.log.hand_over("B")
+    cluster.settle("AC", rounds=10)
+    assert a.log.handing_over
+    cluster.settle("AC", rounds=10)
+    a.propose(b"x")
+    cluster.settle("AC")
+    assert a.outcome(b"x") is Outcome.COMMITTED
+
+
 def test_checkpoints_reach_the_peers(cluster: Cluster, world: World) -> None:
     cluster.elect("A")
     cluster["B"].log.broadcast_checkpoint(2, 17, b"h" * 32)

@@ -1,0 +1,116 @@
+"""An operator's link to one door: the same handshake as a gateway's, one question at a time, blocking.
+
+For `tally admin`. A gateway's links (``gateway.replica_link``) never block; here somebody waits at a terminal.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from typing import Any, Final
+
+from replication import protocol
+from replication.handshake import HANDSHAKE_FRAME_BYTES_MAX, NONCE_BYTES, Handshake, HandshakeRefused
+from replication.links import FramedSocket, connect
+from replication.poller import Poller
+from replication.protocol import Answer, ProtocolError, Query
+
+CONNECT_TIMEOUT_S: Final = 2.0
+ANSWER_TIMEOUT_S: Final = 12.0  # a replica gives up on a change after ten seconds, and then says so
+_POLL_S: Final = 0.05
+
+
+class DoorUnreachable(Exception):
+    """Nobody answered there, or not as the node that was expected. Whether a question arrived is not known."""
+
+
+class DoorClient:
+    """One link to the door of `node_id`; use it in a ``with`` block."""
+
+    def __init__(self, node_id: str, address: tuple[str, int], *, cluster_id: bytes, secret: bytes) -> None:
+        """DoorUnreachable unless the node proves itself in time."""
+        self._node_id = node_id
+        self._where = f"{node_id} ({address[0]}:{address[1]})"
+        self._poller = Poller()
+        self._closed_because = ""
+        self._answers: dict[int, Answer] = {}
+        self._correlations = itertools.count(1)
+        self._handshake = Handshake(
+            secret=secret,
+            cluster_id=cluster_id,
+            role="gateway",
+            name=f"admin-{os.getpid()}",
+            is_client=True,
+            nonce=os.urandom(NONCE_BYTES),
+        )
+        try:
+            self._socket: FramedSocket = connect(
+                *address,
+                self._poller,
+                on_frame=self._on_frame,
+                on_closed=self._on_closed,
+                on_connected=self._send_handshake,
+                frame_bytes_max=HANDSHAKE_FRAME_BYTES_MAX,
+            )
+            self._wait(lambda: self._handshake.done, CONNECT_TIMEOUT_S)
+        except OSError as error:
+            self._poller.close()
+            raise DoorUnreachable(f"{self._where} cannot be reached: {error}") from None
+        except DoorUnreachable:
+            self.close()
+            raise
+
+    def __enter__(self) -> DoorClient:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up."""
+        self._socket.close("done")
+        self._poller.close()
+
+    def ask(self, name: str, **arguments: Any) -> Answer:
+        """The replica's answer, which may be an error; DoorUnreachable if there is none in time."""
+        correlation = next(self._correlations)
+        self._socket.send(protocol.encode_message(Query(correlation, name, arguments)))
+        self._wait(lambda: correlation in self._answers, ANSWER_TIMEOUT_S)
+        return self._answers.pop(correlation)
+
+    def _wait(self, condition: Any, timeout_s: float) -> None:
+        deadline_s = time.monotonic() + timeout_s
+        while not condition():
+            if self._closed_because:
+                raise DoorUnreachable(f"{self._where} cannot be reached: {self._closed_because}")
+            if time.monotonic() > deadline_s:
+                raise DoorUnreachable(f"{self._where} does not answer")
+            self._poller.poll(_POLL_S)
+
+    def _on_frame(self, frame: bytes) -> None:
+        try:
+            if not self._handshake.done:
+                self._shake_hands(frame)
+            elif frame[:1] == bytes((protocol.ANSWER,)):
+                answer = protocol.decode_message(frame)
+                assert isinstance(answer, Answer)
+                self._answers[answer.correlation] = answer
+        except (HandshakeRefused, ProtocolError) as error:
+            self._socket.close(str(error))
+
+    def _shake_hands(self, frame: bytes) -> None:
+        self._handshake.receive(frame)
+        self._send_handshake()
+        if not self._handshake.done:
+            return
+        if (self._handshake.peer_role, self._handshake.peer_name) != ("node", self._node_id):
+            raise HandshakeRefused(f"it is {self._handshake.peer_role} {self._handshake.peer_name}")
+        self._socket.frame_bytes_max = protocol.FRAME_BYTES_MAX
+
+    def _send_handshake(self) -> None:
+        for frame in self._handshake.outgoing():
+            self._socket.send(frame)
+
+    def _on_closed(self, reason: str) -> None:
+        self._closed_because = reason
