@@ -150,8 +150,11 @@ def _list(doors: Doors, arguments: argparse.Namespace) -> int:
 
 
 def _add(doors: Doors, arguments: argparse.Namespace) -> int:
-    if _find(doors.members(), arguments.node) is None:
+    known = _find(doors.members(), arguments.node)
+    if known is None:
         doors.ask_leader("add_member", node=arguments.node, peer=arguments.peer, door=arguments.door)
+    elif (known["peer"], known["door"]) != (arguments.peer, arguments.door):
+        raise AdminError(f"{arguments.node} is a member already, at {known['peer']} and {known['door']}")
     print(f"{arguments.node} is a member. If it does not run yet, start it: tally node --node {arguments.node}")
     return _wait_until_it_votes(doors, arguments.node, arguments.wait)
 
@@ -183,8 +186,9 @@ def _transfer(doors: Doors, arguments: argparse.Namespace) -> int:
 
 
 def _remove_node(doors: Doors, node_id: str) -> int:
-    if _find(doors.members(), node_id) is None:
-        print(f"{node_id} is no member")
+    members = [member["node"] for member in doors.members()["members"]]
+    if node_id not in members:
+        print(f"{node_id} is no member; there are {', '.join(members)}")
         return 0
     view = doors.ask_leader("remove_member", node=node_id)
     voters = sum(member["voter"] for member in view["members"])

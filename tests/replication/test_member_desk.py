@@ -3,12 +3,15 @@
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from replication.config import node_data_dir
+from replication.config import Address, NodeAddresses, node_data_dir
+from replication.local_cluster import free_port
 from replication.member_desk import ASK_AGAIN
+from replication.node import Node
 from tests.replication.nodes_in_process import NodesInProcess
 
 
@@ -80,6 +83,19 @@ def test_the_leadership_is_handed_to_the_node_that_is_named(cluster: NodesInProc
     cluster.tick_until(lambda: cluster.nodes[heir].status().term > 0)
     assert cluster.link(leader).ask("transfer_leadership", node=heir).error == ""
     cluster.tick_until(lambda: cluster.nodes[heir].status().serving)
+
+
+def test_a_node_that_moved_is_listed_where_it_is_found_now(cluster: NodesInProcess) -> None:
+    """Its own configuration knows; the others learn it from its hello, and the log remembers."""
+    leader = cluster.leader()
+    moving = max(node_id for node_id in cluster.nodes if node_id != leader)
+    cluster.stop(moving)
+    moved = NodeAddresses(Address("127.0.0.1", free_port()), Address("127.0.0.1", free_port()))
+    cluster.nodes[moving] = Node(replace(cluster.config, nodes={**cluster.config.nodes, moving: moved}), moving)
+    link = cluster.link(leader)
+    cluster.tick_until(lambda: link.statuses[-1].doors[moving] == tuple(moved.door))
+    members = {member["node"]: member for member in link.ask("members").value["members"]}
+    assert (members[moving]["peer"], members[moving]["door"]) == (str(moved.peer), str(moved.door))
 
 
 def test_a_node_with_an_empty_folder_votes_again_by_itself(cluster: NodesInProcess) -> None:
