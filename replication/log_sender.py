@@ -17,6 +17,8 @@ import enum
 from collections import deque
 from collections.abc import Iterable
 
+import msgspec
+
 from replication.halt import Halt
 from replication.journal import Journal
 from replication.messages import AppendEntries, NextIndex, SnapshotChunk, SnapshotProgress
@@ -231,6 +233,9 @@ class LogSender:
         data = self._read_chunk(follower)
         meta = follower.snapshot
         assert meta is not None
+        if not meta.membership:
+            # An earlier build wrote it; the journal knows.
+            meta = msgspec.structs.replace(meta, membership=self._journal.membership_at(meta.log_index))
         self._transport.send(peer_id, SnapshotChunk(term, meta, follower.chunk_number, data))
         follower.chunk_sent_s = now_s
 

@@ -4,7 +4,8 @@ A replica whose journal knows no membership is *fresh*. It has no log, never vot
 part of a cluster in one of three ways:
 
 - The cluster is new. The initial member with the lowest name founds it, once it is linked with all other initial
-  members and all of them are fresh too. Whoever is told of the foundation, by whomever, adopts it.
+  members, all of them are fresh too, and their configurations name the same ones. Whoever is told of the foundation, by
+  whomever, adopts it.
 - The cluster exists, and its log begins where it was founded: the same message says how.
 - The cluster exists, and the beginning of its log is compacted away: a snapshot brings the membership.
 
@@ -14,6 +15,7 @@ until it is made a voter through the log. Source: docs/adr/0016.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 
 from replication.journal import Journal
@@ -27,6 +29,8 @@ from replication.membership import (
     founding,
 )
 from replication.messages import Hello
+
+logger = logging.getLogger(__name__)
 
 _NOWHERE = MemberAddresses("", "")
 
@@ -102,11 +106,15 @@ class Members:
         """What to say first on every link."""
         addresses = self._addresses.get(self.node_id, _NOWHERE)
         is_member = self.membership is not None and self.membership.has(self.node_id, self._journal.incarnation)
-        return Hello(term, self._journal.incarnation, self.fresh, is_member, *addresses)
+        founders = tuple(self._initial_ids) if self.fresh else ()
+        return Hello(term, self._journal.incarnation, founders, is_member, *addresses)
 
     def greeted(self, peer_id: str, hello: Hello) -> bool:
         """A peer said hello; whether it began another life since it last did."""
         self.linked[peer_id] = hello
+        if self.fresh and hello.fresh and list(hello.founders) != self._initial_ids:
+            theirs, ours = ", ".join(hello.founders), ", ".join(self._initial_ids)
+            logger.warning("%s would found a cluster of %s, we one of %s", peer_id, theirs, ours)
         previous = self._lives.get(peer_id, hello.incarnation)
         self._lives[peer_id] = hello.incarnation
         return previous != hello.incarnation
@@ -135,9 +143,10 @@ class Members:
         others = [node_id for node_id in self._initial_ids if node_id != self.node_id]
         if not self.fresh or self.node_id != self._initial_ids[0]:
             return None
-        if not all(node_id in self.linked and self.linked[node_id].fresh for node_id in others):
+        hellos = {node_id: hello for node_id, hello in self.linked.items() if node_id in others}
+        if len(hellos) < len(others) or any(list(hello.founders) != self._initial_ids for hello in hellos.values()):
             return None
-        hellos = {node_id: self.linked[node_id] for node_id in others} | {self.node_id: self.hello(term=0)}
+        hellos[self.node_id] = self.hello(term=0)
         return founding(
             {node_id: hello.incarnation for node_id, hello in hellos.items()},
             {node_id: MemberAddresses(hello.peer, hello.door) for node_id, hello in hellos.items()},

@@ -113,14 +113,20 @@ class ResponsePreVote(_Message, frozen=True, array_like=True, tag=10):
 class Hello(_Message, frozen=True, array_like=True, tag=11):
     """The first message on every link: which life of this node speaks, and where it can be reached.
 
-    `fresh`: it knows of no membership, has no log, and never voted. `is_member`: the membership that it knows has it.
+    `founders` are those who found the cluster if it is new, as its configuration says; empty unless it is fresh: it
+    knows of no membership, has no log, and never voted. `is_member`: the membership that it knows has it.
     """
 
     incarnation: Incarnation
-    fresh: bool
+    founders: tuple[str, ...]
     is_member: bool
     peer: str
     door: str
+
+    @property
+    def fresh(self) -> bool:
+        """Whether it knows of no membership."""
+        return bool(self.founders)
 
 
 class Foundation(_Message, frozen=True, array_like=True, tag=12):

@@ -174,6 +174,10 @@ class Raft(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
     def disconnected(self, peer: PeerNode) -> None:
         self._SyncObj__onNodeDisconnected(peer)
 
+    def patience_s(self) -> float:
+        """A time in which an election that succeeds has surely begun and ended."""
+        return 2 * float(self.conf.raftMaxTimeout)
+
     # Steps of the algorithm
 
     def set_voters(self, *, is_voter: bool, others: Mapping[str, bytes]) -> None:

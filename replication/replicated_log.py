@@ -13,16 +13,16 @@ leader cannot count its own copy of an entry before it is on its disk, whatever 
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from replication.halt import Halt
 from replication.journal import Journal, SnapshotReference
 from replication.journal_records import APPLICATION, MEMBERSHIP, NO_OP
 from replication.log_receiver import IncomingSnapshot, take_entries
 from replication.log_sender import LogSender
-from replication.member_changes import AskAgain, ChangeRefused, addition, next_mending, removal
 from replication.members import Members
-from replication.membership import MemberAddresses, Membership, changed_voters, encode_membership
+from replication.membership import MemberAddresses, Membership
+from replication.membership_control import MembershipControl, RemovedFromCluster
 from replication.messages import (
     AppendEntries,
     Checkpoint,
@@ -47,6 +47,7 @@ __all__ = [
     "OnOutcome",
     "Outcome",
     "RaftTiming",
+    "RemovedFromCluster",
     "ReplicatedLog",
     "Role",
     "SnapshotMissing",
@@ -57,10 +58,6 @@ __all__ = [
 PAYLOAD_BYTES_MAX = 16 * 1024 * 1024
 
 logger = logging.getLogger(__name__)
-
-
-class RemovedFromCluster(Halt):
-    """The members removed this node: it must not run any more."""
 
 
 class SnapshotMissing(Exception):
@@ -75,11 +72,6 @@ class StateMachine(Protocol):
 
     def restore(self, meta: SnapshotMeta, blob: bytes) -> None:
         """Replace the whole state by a snapshot."""
-
-
-class _HandOver(NamedTuple):
-    peer_id: str | None
-    deadline_s: float
 
 
 class ReplicatedLog:
@@ -126,19 +118,26 @@ class ReplicatedLog:
         self._proposals = Proposals(proposal_timeout_s)
         self._incoming = IncomingSnapshot()
         self._stopped_by: BaseException | None = None
-        self._hand_over: _HandOver | None = None
-        self._on_membership = on_membership
         self._sender = LogSender(journal, transport, snapshots)
         self._raft = Raft(self, PeerNode(node_id), journal, timing, poller)
         self._members = Members(node_id, journal, peer_ids, addresses or {})
+        self._control = MembershipControl(
+            members=self._members,
+            raft=self._raft,
+            sender=self._sender,
+            journal=journal,
+            transport=transport,
+            proposals=self._proposals,
+            on_membership=on_membership,
+        )
         transport.on_message = self._on_message
-        transport.on_connected = self._on_connected
-        transport.on_disconnected = self._on_disconnected
+        transport.on_connected = self._control.connected
+        transport.on_disconnected = self._control.disconnected
         poller.queue_entries = self._send_new_entries
         self._restore(journal_is_new)
         self._members.refresh()
-        self._adopt_membership()
-        self._found_cluster()
+        self._control.adopt()
+        self._control.found_if_due()
 
     # What one may know
 
@@ -196,8 +195,7 @@ class ReplicatedLog:
     @property
     def membership_settled(self) -> bool:
         """Whether the membership that holds now is committed: only then may it be changed again."""
-        latest = self._journal.membership
-        return latest is not None and latest.log_index <= self.commit_index
+        return self._control.settled
 
     @property
     def undecided_proposals(self) -> int:
@@ -220,7 +218,7 @@ class ReplicatedLog:
         try:
             self._transport.maintain()
             self._proposals.expire(now_s())
-            self._continue_hand_over()
+            self._control.continue_hand_over()
             self._raft.doTick(0.0 if self.applied_index < self.commit_index else timeout_s)
         except BaseException as error:
             self._stopped_by = error
@@ -271,7 +269,7 @@ class ReplicatedLog:
     @property
     def handing_over(self) -> bool:
         """Whether this leader takes no proposals, because another replica is to lead."""
-        return self._hand_over is not None and self.is_leader
+        return self._control.handing_over
 
     def hand_over(self, peer_id: str | None = None) -> None:
         """Leader: let a peer, or the one that is furthest, take over as soon as it has all of the log.
@@ -281,32 +279,18 @@ class ReplicatedLog:
 
         Source: D. Ongaro, Consensus: Bridging Theory and Practice, section 3.10.
         """
-        assert self.is_leader, "only a leader hands over"
-        self._hand_over = _HandOver(peer_id, now_s() + 2 * self._timing.election_timeout_s_max)
-
-    def _continue_hand_over(self) -> None:
-        if self._hand_over is None:
-            return
-        if not self.is_leader or now_s() > self._hand_over.deadline_s:
-            self._hand_over = None
-        else:
-            self.transfer_leadership(self._hand_over.peer_id)
+        self._control.hand_over(peer_id)
 
     def add_member(self, node_id: str, addresses: MemberAddresses, on_outcome: OnOutcome) -> None:
         """Leader: a node that learns from now on, and votes once it has caught up. ChangeRefused if that cannot be."""
-        self._change_membership(addition(self._changeable_membership(), node_id, addresses), on_outcome)
+        self._control.add(node_id, addresses, on_outcome)
 
     def remove_member(self, node_id: str, on_outcome: OnOutcome) -> None:
         """Leader: one member less. ChangeRefused if that cannot be.
 
         A leader does not remove itself: it hands over, and its successor can be asked to.
         """
-        membership = removal(self._changeable_membership(), node_id, self._members.answering())
-        if node_id == self._members.node_id:
-            if not self.handing_over:
-                self.hand_over()
-            raise AskAgain(f"{node_id} leads, and is handing over")
-        self._change_membership(membership, on_outcome)
+        self._control.remove(node_id, on_outcome)
 
     def membership_at(self, log_index: int) -> bytes:
         """The membership that held at an entry, encoded, for a snapshot that is taken there."""
@@ -398,7 +382,7 @@ class ReplicatedLog:
 
     def send_heartbeats(self) -> None:
         """Leader: send what is new, and at least one message to every follower."""
-        self._tend_members()
+        self._control.tend()
         self._send(heartbeat=True)
 
     def send_message(self, peer_id: str, message: Message) -> None:
@@ -412,119 +396,18 @@ class ReplicatedLog:
     def _send(self, *, heartbeat: bool) -> None:
         self._sender.send(term=self.term, commit_index=self.commit_index, now_s=now_s(), heartbeat=heartbeat)
 
-    # Members
-
-    def _adopt_membership(self) -> None:
-        """Who votes and who is sent to follows from the log, from the moment an entry is in it."""
-        membership = self._members.membership
-        if membership is None:
-            return
-        self._raft.set_voters(is_voter=self._members.is_voter, others=self._members.other_voters)
-        self._sender.set_followers(self._members.other_ids)
-        for peer_id in self._members.linked:
-            self._sender.connected(peer_id)
-        names = [member.node_id + ("" if member.voter else " (learns)") for member in membership.members]
-        logger.info("the members are %s", ", ".join(names))
-        if self._on_membership is not None:
-            self._on_membership(membership)
-
-    def _log_changed(self) -> None:
-        if self._members.refresh():
-            self._adopt_membership()
-
-    def _found_cluster(self) -> None:
-        """Found the cluster if it is new and that falls to us, see `replication.members`."""
-        membership = self._members.new_foundation()
-        if membership is None:
-            return
-        logger.info("founding the cluster")
-        self._take_foundation(membership)
-        for peer_id in self._members.linked:
-            self._transport.send(peer_id, Foundation(self.term, membership))
-
-    def _take_foundation(self, membership: Membership) -> None:
-        if self._members.fresh:
-            self._journal.found(encode_membership(membership))
-            self._log_changed()
-
-    def _changeable_membership(self) -> Membership:
-        """The membership if it may be changed now; ChangeRefused if not."""
-        membership = self._members.membership
-        if not self.is_leader or membership is None or self._stopped_by is not None:
-            raise AskAgain(f"not the leader; the leader is {self.leader_id or 'not known'}")
-        # A leader that has committed nothing of its own term cannot know whether an earlier change is under way.
-        if self.commit_index < self._raft.first_index_of_own_term() or not self.membership_settled:
-            raise AskAgain("a change is under way")
-        return membership
-
-    def _change_membership(self, membership: Membership, on_outcome: OnOutcome) -> None:
-        current = self._changeable_membership()
-        assert changed_voters(current, membership) <= 1, (current, membership)
-        index = self._journal.last + 1
-        self._journal.add(MEMBERSHIP + encode_membership(membership), index, self.term)
-        self._proposals.add(index, self.term, on_outcome, now_s())
-        self._log_changed()
-
-    def _tend_members(self) -> None:
-        """Leader: mend what can be mended, and send those away that were removed."""
-        try:
-            membership = self._changeable_membership()
-        except ChangeRefused:
-            return
-        change = next_mending(
-            membership,
-            linked=self._members.linked,
-            answering=self._members.answering(),
-            match_indexes=self._sender.match_indexes(),
-            last_index=self._journal.last,
-        )
-        if change is not None:
-            self._change_membership(change, lambda _outcome, _detail: None)
-        latest = self._journal.membership
-        assert latest is not None
-        for peer_id in self._members.removed() if self.membership_settled else ():
-            incarnation = self._members.linked[peer_id].incarnation
-            self._transport.send(peer_id, Removed(self.term, incarnation, latest.log_index))
-
     # Input from peers
-
-    def _on_connected(self, peer_id: str) -> None:
-        self._raft.connected(PeerNode(peer_id))
-        self._transport.send(peer_id, self._members.hello(self.term))
-
-    def _on_disconnected(self, peer_id: str) -> None:
-        self._raft.disconnected(PeerNode(peer_id))
-        self._sender.disconnected(peer_id)
-        self._members.unlinked(peer_id)
-
-    def _on_hello(self, peer_id: str, hello: Hello) -> None:
-        if self._members.greeted(peer_id, hello):
-            logger.warning("%s came back without what it had on its disk", peer_id)
-            self._raft.set_match_index(PeerNode(peer_id), 0)
-            self._sender.begin_anew(peer_id)
-        self._sender.connected(peer_id)
-        foundation = self._members.foundation
-        if hello.fresh and foundation is not None:
-            self._transport.send(peer_id, Foundation(self.term, foundation))
-        self._found_cluster()
-
-    def _on_removed(self, message: Removed) -> None:
-        if message.incarnation == self._journal.incarnation and message.term >= self.term:
-            raise RemovedFromCluster(
-                f"{self._members.node_id} was removed from the cluster (log index {message.log_index}): it is not "
-                "needed any more. To use it again, move its folder away and add it as a new member"
-            )
 
     def _on_message(self, peer_id: str, message: Message) -> None:
         peer = PeerNode(peer_id)
         if isinstance(message, Hello):
-            self._on_hello(peer_id, message)
+            self._control.greeted(peer_id, message)
         elif peer_id not in self._members.linked:
             logger.warning("ignored a message of %r, who said no hello", peer_id)
         elif isinstance(message, Foundation):
-            self._take_foundation(message.membership)
+            self._control.take_foundation(message.membership)
         elif isinstance(message, Removed):
-            self._on_removed(message)
+            self._control.dismissed(message)
         elif isinstance(message, AppendEntries | SnapshotChunk):
             if self._follows(peer, message):
                 if isinstance(message, AppendEntries):
@@ -575,7 +458,7 @@ class ReplicatedLog:
             self._answer(peer_id, success=False, reset=True, next_index=2, prev_index=message.prev_index)
             return
         taken = take_entries(self._journal, message, self.commit_index)
-        self._log_changed()
+        self._control.log_changed()
         if taken.success:
             self._raft.set_commit_index(max(self.commit_index, min(message.commit_index, taken.verified_index)))
         self._answer(
@@ -605,7 +488,7 @@ class ReplicatedLog:
         stored = self._snapshots.write(meta.point, blob)
         assert stored == meta, f"wrote {stored}, received {meta}"
         self._journal.reset_to(SnapshotReference(meta.log_index, meta.log_term), NO_OP, meta.membership)
-        self._log_changed()
+        self._control.log_changed()
         self._restore_state(meta, blob)
         self._proposals.cover(meta.log_index)
         self._raft.postpone_election()

@@ -1,9 +1,10 @@
 """Links between the replicas of one cluster.
 
 Every pair of nodes has one link; the node with the greater id dials, and tries again every 50 to 100 ms while the link
-is down. A link carries nothing before both ends have proved the cluster secret (`replication.handshake`); the listener
-binds to the address it was given and to no other. There are no read-only nodes, no utility messages and no forwarding
-of commands. Who proved the secret is linked although it is not in the list of peers: a node that waits to be made a
+is down. If that does not help for two seconds the other dials too: it may know an address that the first does not. A
+link carries nothing before both ends have proved the cluster secret (`replication.handshake`); the listener binds to
+the address it was given and to no other. There are no read-only nodes, no utility messages and no forwarding of
+commands. Who proved the secret is linked although it is not in the list of peers: a node that waits to be made a
 member, or one that was removed and does not know it. What it may say is the replicated log's business.
 
 Messages wait in the outbox until the journal is on disk (`replication.poller`).
@@ -24,6 +25,7 @@ from replication.poller import EventSource
 
 _REDIAL_S = 0.05
 _REDIAL_SPREAD_S = 0.05
+_SECOND_DIALLER_S = 2.0
 _HANDSHAKE_TIMEOUT_S = 2.0
 _UNPROVED_LINKS_MAX = 64
 
@@ -107,8 +109,12 @@ class PeerTransport:
     def set_peers(self, peers: Mapping[str, Sequence[tuple[str, int]]]) -> None:
         """Dial these peers from now on, each at one of its addresses after the other. Links that are up stay up."""
         self._peers = {peer_id: list(addresses) for peer_id, addresses in peers.items()}
-        to_dial = [peer_id for peer_id, addresses in peers.items() if self._node_id > peer_id and addresses]
-        self._dial_at_s = {peer_id: self._dial_at_s.get(peer_id, 0.0) for peer_id in to_dial}
+        known = self._dial_at_s
+        self._dial_at_s = {
+            peer_id: known.get(peer_id, self._clock_s() + self._dialler_pause_s(peer_id))
+            for peer_id, addresses in peers.items()
+            if addresses
+        }
 
     def set_peer_address(self, peer_id: str, host: str, port: int) -> None:
         """Dial a known peer at another address from now on."""
@@ -146,10 +152,14 @@ class PeerTransport:
         for link in [*self._unproved, *self._links.values()]:
             link.socket.close("this node shuts down")
 
+    def _dialler_pause_s(self, peer_id: str) -> float:
+        """How long to leave the dialling to the peer: two that dial at once would cut each other off."""
+        return 0.0 if self._node_id > peer_id else _SECOND_DIALLER_S
+
     def _dial(self, peer_id: str, now_s: float) -> None:
         # The spread keeps two dialling nodes from meeting a starting one at the same instants for ever.
         spread_s = _REDIAL_SPREAD_S * os.urandom(1)[0] / 255
-        self._dial_at_s[peer_id] = now_s + _REDIAL_S + spread_s
+        self._dial_at_s[peer_id] = now_s + (self._dialler_pause_s(peer_id) or _REDIAL_S) + spread_s
         addresses = self._peers[peer_id]
         host, port = addresses[0]
         addresses.append(addresses.pop(0))
@@ -231,8 +241,6 @@ class PeerTransport:
             raise HandshakeRefused(f"{link.handshake.peer_role} {peer_id!r} is not a replica of this cluster")
         if link.dialled_id and link.dialled_id != peer_id:
             raise HandshakeRefused(f"dialled {link.dialled_id!r}, but {peer_id!r} answered")
-        if not link.dialled_id and peer_id < self._node_id:
-            raise HandshakeRefused(f"{peer_id!r} must not dial: the node with the greater id does")
 
     def _on_proved(self, link: "_PeerLink") -> None:
         peer_id = link.handshake.peer_name
@@ -256,6 +264,8 @@ class PeerTransport:
         if link.peer_id and self._links.get(link.peer_id) is link:
             del self._links[link.peer_id]
             self._outbox.drop(link.peer_id)
+            if link.peer_id in self._dial_at_s:
+                self._dial_at_s[link.peer_id] = self._clock_s() + self._dialler_pause_s(link.peer_id)
             logger.info("lost the link with %s: %s", link.peer_id, reason)
             self.on_disconnected(link.peer_id)
 

@@ -9,6 +9,7 @@ import pytest
 from replication.membership import LEGACY_INCARNATION
 from replication.messages import Foundation, Hello, RequestPreVote, RequestVote, TimeoutNow
 from replication.replicated_log import Outcome, Role
+from replication.snapshots import SnapshotPoint
 from tests.replication.raft_harness import PATIENCE_S, Cluster, World, between
 
 
@@ -67,13 +68,9 @@ def test_a_foundation_that_one_missed_is_passed_on_by_the_others(world: World, t
     assert cluster["A"].members() == "ABC"
     world.lose(sender="A", receiver="C")
     world.drain(between("A", "B"))
-    cluster.wipe("A")
     assert [cluster["B"].members(), cluster["C"].members()] == ["ABC", ""]
-    cluster["B"].transport.link_down("C")
-    cluster["C"].transport.link_down("B")
-    cluster["B"].transport.link_up("C")
-    cluster["C"].transport.link_up("B")
-    cluster.greet()
+    cluster.wipe("A")
+    world.drain(between("B", "C"))
     assert cluster["C"].members() == "ABC"
     cluster.greets = True
     cluster.start("A")
@@ -193,6 +190,47 @@ def test_it_learns_from_a_snapshot_who_the_members_are(world: World, tmp_path: P
     assert b.machine.applied == a.machine.applied
     cluster.kill("B")
     assert cluster.start("B").members() == "ABC"
+    cluster.close()
+
+
+def test_a_snapshot_of_an_earlier_build_is_sent_with_the_members(world: World, tmp_path: Path) -> None:
+    cluster = Cluster(world, tmp_path, keep_tail_entries=2)
+    a = cluster.elect("A")
+    a.remove_member("C")
+    for number in range(30):
+        a.propose(b"%d" % number)
+    cluster.settle("AB")
+    cluster.kill("C")
+    cluster.wipe("B")
+    point = SnapshotPoint(a.log.applied_index, a.log.applied_term, len(a.machine.applied), bytes(32))
+    assert a.log.snapshot_taken(a.snapshots.write(point, a.machine.snapshot()))
+    assert a.log.membership_at(1) == b"", "otherwise B would be told how the cluster was founded"
+    b = cluster.start("B")
+    world.advance(0.06)
+    a.tick()
+    world.drain()
+    assert b.machine.restored_from == [point.log_index]
+    assert b.members().upper() == "AB"
+    cluster.close()
+
+
+def test_founders_whose_configurations_differ_found_nothing(
+    world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cluster = Cluster(world, tmp_path, names="AB", greet=False)
+    cluster.initial.append("C")
+    cluster.greets = True
+    cluster.join("C")
+    assert [replica.members() for replica in cluster] == ["AB", "AB", "AB"]
+    for name in "ABC":
+        cluster.wipe(name)
+    cluster.initial = ["A", "B"]
+    cluster.start("A")
+    cluster.initial = ["A", "B", "C"]
+    cluster.start("B")
+    cluster.start("C")
+    assert [replica.members() for replica in cluster] == ["", "", ""]
+    assert "B would found a cluster of A, B, C, we one of A, B" in caplog.text
     cluster.close()
 
 

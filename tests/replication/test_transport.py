@@ -208,6 +208,16 @@ def test_a_peer_with_several_addresses_is_dialled_at_one_after_the_other(network
     network.run_until(lambda: two.transport.connected_ids == ["node-1"])
 
 
+def test_a_peer_that_cannot_find_us_is_dialled_in_its_stead(network: Network) -> None:
+    one, two = network.start("node-1"), network.start("node-2")
+    two.transport.set_peer_address("node-1", "127.0.0.1", 1)
+    begun_s = network.clock.now_s
+    network.run_until(lambda: all_linked(network))
+    assert 2 <= network.clock.now_s - begun_s < 3
+    network.run(200)
+    assert (one.events, two.events) == (["+node-2"], ["+node-1"])
+
+
 def test_who_is_no_peer_any_more_is_not_dialled(network: Network) -> None:
     two = network.start("node-2")
     with socket.create_server(("127.0.0.1", 0)) as peer:
