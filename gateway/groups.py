@@ -214,6 +214,7 @@ class Group:
             self.replicas[link.node_id].status = message
             self._metrics.replica_sequence[link.node_id].set(message.sequence)
             self._metrics.engine_compiled[link.node_id].set(message.compiled)
+            self._metrics.voter[link.node_id].set(message.voter)
             self._saw_sequence(message.sequence)
             self._choose_leader()
             if link is self._leader:
@@ -236,7 +237,7 @@ class Group:
             self._tasks.pop(node_id).cancel()
             if replica.link is not None:
                 replica.link.abort()
-            for by_node in (self._metrics.link_up, self._metrics.replica_sequence, self._metrics.engine_compiled):
+            for by_node in self._metrics.by_node:
                 by_node.forget(node_id)
 
     def _start_task(self, name: str, work: Coroutine[None, None, None]) -> None:

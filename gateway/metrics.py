@@ -74,9 +74,17 @@ class GroupMetrics:
             ["node"],
             registry=registry,
         )
+        voter = Gauge(
+            "tally_replica_voter",
+            "1 if the replica counts for majorities, 0 while it only learns.",
+            ["node"],
+            registry=registry,
+        )
+        self.voter = ByNode(voter)
         self.link_up = ByNode(link_up)
         self.replica_sequence = ByNode(sequence)
         self.engine_compiled = ByNode(compiled)
+        self.by_node = (self.link_up, self.replica_sequence, self.engine_compiled, self.voter)
 
 
 class GatewayMetrics:
@@ -91,7 +99,7 @@ class GatewayMetrics:
         PlatformCollector(registry=self.registry)
         self.group = GroupMetrics(self.registry)
         for node in nodes:
-            for by_node in (self.group.link_up, self.group.replica_sequence, self.group.engine_compiled):
+            for by_node in self.group.by_node:
                 by_node[node].set(0)
         self._requests = Counter(
             "tally_http_requests", "HTTP requests by route and status.", ["route", "status"], registry=self.registry

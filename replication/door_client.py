@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 from replication import protocol
@@ -79,7 +80,7 @@ class DoorClient:
         self._wait(lambda: correlation in self._answers, ANSWER_TIMEOUT_S)
         return self._answers.pop(correlation)
 
-    def _wait(self, condition: Any, timeout_s: float) -> None:
+    def _wait(self, condition: Callable[[], bool], timeout_s: float) -> None:
         deadline_s = time.monotonic() + timeout_s
         while not condition():
             if self._closed_because:

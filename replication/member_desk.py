@@ -13,7 +13,7 @@ from typing import Any, Final
 from replication.config import is_node_id, parse_address
 from replication.member_changes import AskAgain, ChangeRefused
 from replication.membership import MemberAddresses
-from replication.proposals import Outcome
+from replication.proposals import OnOutcome, Outcome
 from replication.protocol import Answer
 from replication.replicated_log import ReplicatedLog
 
@@ -67,12 +67,12 @@ def _members(log: ReplicatedLog, _on_outcome: object = None) -> dict[str, Any]:
         "term": log.term,
         "leader": log.leader_id or "",
         "last_index": log.last_index,
-        "settled": log.membership_settled,
+        "settled": log.membership.settled,
         "members": rows,
     }
 
 
-def _add_member(log: ReplicatedLog, on_outcome: Any, node: str, peer: str, door: str) -> None:
+def _add_member(log: ReplicatedLog, on_outcome: OnOutcome, node: str, peer: str, door: str) -> None:
     if not is_node_id(node):
         raise ChangeRefused(f"{node!r} is no node id: lower-case letters, digits and '-', at most 32")
     for address in (peer, door):
@@ -80,14 +80,14 @@ def _add_member(log: ReplicatedLog, on_outcome: Any, node: str, peer: str, door:
             raise ChangeRefused(f'{address!r} is no address such as "10.0.9.14:7101"')
     if peer == door:
         raise ChangeRefused(f"{peer} cannot be both: replicas and gateways connect at different ports")
-    log.add_member(node, MemberAddresses(peer, door), on_outcome)
+    log.membership.add(node, MemberAddresses(peer, door), on_outcome)
 
 
-def _remove_member(log: ReplicatedLog, on_outcome: Any, node: str) -> None:
-    log.remove_member(node, on_outcome)
+def _remove_member(log: ReplicatedLog, on_outcome: OnOutcome, node: str) -> None:
+    log.membership.remove(node, on_outcome)
 
 
-def _transfer_leadership(log: ReplicatedLog, _on_outcome: Any, node: str) -> dict[str, Any]:
+def _transfer_leadership(log: ReplicatedLog, _on_outcome: OnOutcome, node: str) -> dict[str, Any]:
     """``node`` may be empty: whoever is furthest. The answer says that it will be asked; watch who leads."""
     if not log.is_leader:
         raise AskAgain(f"not the leader; the leader is {log.leader_id or 'not known'}")
@@ -98,7 +98,7 @@ def _transfer_leadership(log: ReplicatedLog, _on_outcome: Any, node: str) -> dic
         raise ChangeRefused(f"{node} leads already")
     if node and node not in log.members.answering():
         raise ChangeRefused(f"{node} cannot be reached")
-    log.hand_over(node or None)
+    log.membership.hand_over(node or None)
     return _members(log)
 
 

@@ -49,6 +49,12 @@ class Members:
         self.node_id = node_id
         self.linked: dict[str, Hello] = {}
         self.membership: Membership | None = None
+        self.is_voter = False
+        """Whether this life of this node votes."""
+        self.other_voters: dict[str, bytes] = {}
+        """The incarnations of the other nodes that vote."""
+        self.other_ids: list[str] = []
+        """All other members, voters and learners."""
         self._journal = journal
         self._initial_ids = sorted({*initial_ids, node_id})
         self._addresses = addresses
@@ -73,33 +79,19 @@ class Members:
         encoded = self._journal.foundation
         return decode_membership(encoded) if encoded else None
 
-    @property
-    def is_voter(self) -> bool:
-        """Whether this life of this node votes."""
-        return self.membership is not None and self.membership.is_voter(self.node_id, self._journal.incarnation)
-
-    @property
-    def other_voters(self) -> dict[str, bytes]:
-        """The incarnations of the other nodes that vote."""
-        voters = self.membership.voters if self.membership is not None else {}
-        return {node_id: incarnation for node_id, incarnation in voters.items() if node_id != self.node_id}
-
-    @property
-    def other_ids(self) -> list[str]:
-        """All other members, voters and learners."""
-        return [node_id for node_id in self.membership.node_ids if node_id != self.node_id] if self.membership else []
-
     def refresh(self) -> bool:
         """Take over what the journal says now; whether that is something else than before."""
         latest = self._journal.membership
         if latest == self._adopted:
             return False
         before = self.other_ids
+        membership = Membership(()) if latest is None else decode_membership(latest.encoded)
         self._adopted = latest
-        self.membership = None if latest is None else decode_membership(latest.encoded)
-        self._dismissed.update(before)
-        self._dismissed.intersection_update(self.linked)
-        self._dismissed.difference_update(self.other_ids)
+        self.membership = membership if latest else None
+        self.is_voter = membership.is_voter(self.node_id, self._journal.incarnation)
+        self.other_voters = {name: life for name, life in membership.voters.items() if name != self.node_id}
+        self.other_ids = [name for name in membership.node_ids if name != self.node_id]
+        self._dismissed = (self._dismissed | set(before)) & self.linked.keys() - set(self.other_ids)
         return True
 
     def hello(self, term: int) -> Hello:

@@ -139,7 +139,7 @@ class MembershipControl:
     # Changes, by the leader
 
     def add(self, node_id: str, addresses: MemberAddresses, on_outcome: OnOutcome) -> None:
-        """One learner more; ChangeRefused if that cannot be."""
+        """A node that learns from now on, and votes once it has caught up; ChangeRefused if that cannot be."""
         self._change(addition(self._changeable(), node_id, addresses), on_outcome)
 
     def remove(self, node_id: str, on_outcome: OnOutcome) -> None:
@@ -198,7 +198,11 @@ class MembershipControl:
         return self._hand_over is not None and self._raft.role() is Role.LEADER
 
     def hand_over(self, peer_id: str | None) -> None:
-        """Leader: let a peer, or the one that is furthest, take over as soon as it has all of the log."""
+        """Leader: let a peer, or the one that is furthest, take over as soon as it has all of the log.
+
+        Until then nothing is proposed, or under load it might never have. If nobody leads in its stead within two
+        election timeouts, this replica goes on.
+        """
         assert self._raft.role() is Role.LEADER, "only a leader hands over"
         self._hand_over = _HandOver(peer_id, now_s() + self._raft.patience_s())
 

@@ -193,6 +193,7 @@ class Node:
             sequence=self.replica.machine.sequence,
             compiled=FORM.compiled,
             doors=self._doors,
+            voter=self._log.members.is_voter,
         )
 
     def _propose_tick(self) -> None:
@@ -200,7 +201,7 @@ class Node:
         due_ns = self.replica.machine.timers.next_due_ns()
         if due_ns is None or self._waiting or self._entries_in_flight or not self._log.leader_ready:
             return
-        if self._log.handing_over:
+        if self._log.membership.handing_over:
             return
         now_ns = time.time_ns()
         if due_ns <= now_ns:
@@ -216,7 +217,8 @@ class Node:
                 waiting = self._waiting.popleft()
                 waiting.link.answer(Result(waiting.correlation, protocol.FAILED, 0, 0, b""))
         # While this replica hands over, what waits is kept: it goes back as soon as another leads.
-        while self._waiting and self._entries_in_flight < ENTRIES_IN_FLIGHT_MAX and not self._log.handing_over:
+        entries_in_flight_max = 0 if self._log.membership.handing_over else ENTRIES_IN_FLIGHT_MAX
+        while self._waiting and self._entries_in_flight < entries_in_flight_max:
             batch: list[Waiting] = []
             size_bytes = 0
             while self._waiting and size_bytes + len(self._waiting[0].command) <= ENTRY_BYTES_MAX:

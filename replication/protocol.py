@@ -51,7 +51,8 @@ class ProtocolError(ValueError):
 class Status(msgspec.Struct, frozen=True):
     """``serving``: this replica leads and has applied everything of earlier terms. ``leader`` may be unknown ("").
 
-    ``compiled`` is the form of its engine. ``doors`` are the (host, port) of all members' doors, by node.
+    ``compiled`` is the form of its engine. ``doors`` are the (host, port) of all members' doors, by node. ``voter``: it
+    votes and counts, as far as it knows.
     """
 
     node: str
@@ -61,6 +62,7 @@ class Status(msgspec.Struct, frozen=True):
     sequence: int
     compiled: bool = False
     doors: dict[str, tuple[str, int]] = {}
+    voter: bool = True
 
 
 class Query(msgspec.Struct, frozen=True):

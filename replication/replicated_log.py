@@ -121,7 +121,7 @@ class ReplicatedLog:
         self._sender = LogSender(journal, transport, snapshots)
         self._raft = Raft(self, PeerNode(node_id), journal, timing, poller)
         self._members = Members(node_id, journal, peer_ids, addresses or {})
-        self._control = MembershipControl(
+        self.membership = MembershipControl(
             members=self._members,
             raft=self._raft,
             sender=self._sender,
@@ -131,13 +131,13 @@ class ReplicatedLog:
             on_membership=on_membership,
         )
         transport.on_message = self._on_message
-        transport.on_connected = self._control.connected
-        transport.on_disconnected = self._control.disconnected
+        transport.on_connected = self.membership.connected
+        transport.on_disconnected = self.membership.disconnected
         poller.queue_entries = self._send_new_entries
         self._restore(journal_is_new)
         self._members.refresh()
-        self._control.adopt()
-        self._control.found_if_due()
+        self.membership.adopt()
+        self.membership.found_if_due()
 
     # What one may know
 
@@ -193,11 +193,6 @@ class ReplicatedLog:
         return self._members
 
     @property
-    def membership_settled(self) -> bool:
-        """Whether the membership that holds now is committed: only then may it be changed again."""
-        return self._control.settled
-
-    @property
     def undecided_proposals(self) -> int:
         """How many proposals wait for their outcome."""
         return len(self._proposals)
@@ -218,7 +213,7 @@ class ReplicatedLog:
         try:
             self._transport.maintain()
             self._proposals.expire(now_s())
-            self._control.continue_hand_over()
+            self.membership.continue_hand_over()
             self._raft.doTick(0.0 if self.applied_index < self.commit_index else timeout_s)
         except BaseException as error:
             self._stopped_by = error
@@ -230,8 +225,8 @@ class ReplicatedLog:
         On another replica it is called at once with FAILED. Proposals are never forwarded.
         """
         assert len(payload) <= PAYLOAD_BYTES_MAX, f"a payload of {len(payload)} bytes"
-        if not self.is_leader or self.handing_over or self._stopped_by is not None:
-            answer(on_outcome, Outcome.FAILED, "handing over" if self.handing_over else "not the leader")
+        if not self.is_leader or self.membership.handing_over or self._stopped_by is not None:
+            answer(on_outcome, Outcome.FAILED, "handing over" if self.membership.handing_over else "not the leader")
             return
         index = self._journal.last + 1
         self._journal.add(APPLICATION + payload, index, self.term)
@@ -265,32 +260,6 @@ class ReplicatedLog:
         True means that the request was queued; watch `role`.
         """
         return self._raft.transfer_to(PeerNode(peer_id) if peer_id else None)
-
-    @property
-    def handing_over(self) -> bool:
-        """Whether this leader takes no proposals, because another replica is to lead."""
-        return self._control.handing_over
-
-    def hand_over(self, peer_id: str | None = None) -> None:
-        """Leader: let a peer, or the one that is furthest, take over as soon as it has all of the log.
-
-        Until then nothing is proposed, or under load it might never have. If nobody leads in its stead within two
-        election timeouts, this replica goes on.
-
-        Source: D. Ongaro, Consensus: Bridging Theory and Practice, section 3.10.
-        """
-        self._control.hand_over(peer_id)
-
-    def add_member(self, node_id: str, addresses: MemberAddresses, on_outcome: OnOutcome) -> None:
-        """Leader: a node that learns from now on, and votes once it has caught up. ChangeRefused if that cannot be."""
-        self._control.add(node_id, addresses, on_outcome)
-
-    def remove_member(self, node_id: str, on_outcome: OnOutcome) -> None:
-        """Leader: one member less. ChangeRefused if that cannot be.
-
-        A leader does not remove itself: it hands over, and its successor can be asked to.
-        """
-        self._control.remove(node_id, on_outcome)
 
     def membership_at(self, log_index: int) -> bytes:
         """The membership that held at an entry, encoded, for a snapshot that is taken there."""
@@ -382,7 +351,7 @@ class ReplicatedLog:
 
     def send_heartbeats(self) -> None:
         """Leader: send what is new, and at least one message to every follower."""
-        self._control.tend()
+        self.membership.tend()
         self._send(heartbeat=True)
 
     def send_message(self, peer_id: str, message: Message) -> None:
@@ -401,13 +370,13 @@ class ReplicatedLog:
     def _on_message(self, peer_id: str, message: Message) -> None:
         peer = PeerNode(peer_id)
         if isinstance(message, Hello):
-            self._control.greeted(peer_id, message)
+            self.membership.greeted(peer_id, message)
         elif peer_id not in self._members.linked:
             logger.warning("ignored a message of %r, who said no hello", peer_id)
         elif isinstance(message, Foundation):
-            self._control.take_foundation(message.membership)
+            self.membership.take_foundation(message.membership)
         elif isinstance(message, Removed):
-            self._control.dismissed(message)
+            self.membership.dismissed(message)
         elif isinstance(message, AppendEntries | SnapshotChunk):
             if self._follows(peer, message):
                 if isinstance(message, AppendEntries):
@@ -458,7 +427,7 @@ class ReplicatedLog:
             self._answer(peer_id, success=False, reset=True, next_index=2, prev_index=message.prev_index)
             return
         taken = take_entries(self._journal, message, self.commit_index)
-        self._control.log_changed()
+        self.membership.log_changed()
         if taken.success:
             self._raft.set_commit_index(max(self.commit_index, min(message.commit_index, taken.verified_index)))
         self._answer(
@@ -488,7 +457,7 @@ class ReplicatedLog:
         stored = self._snapshots.write(meta.point, blob)
         assert stored == meta, f"wrote {stored}, received {meta}"
         self._journal.reset_to(SnapshotReference(meta.log_index, meta.log_term), NO_OP, meta.membership)
-        self._control.log_changed()
+        self.membership.log_changed()
         self._restore_state(meta, blob)
         self._proposals.cover(meta.log_index)
         self._raft.postpone_election()

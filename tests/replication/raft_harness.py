@@ -235,13 +235,13 @@ class Replica:
     def add_member(self, name: str) -> list[Outcome]:
         """Ask for one more member; the list gets the outcome."""
         outcomes: list[Outcome] = []
-        self.log.add_member(name, NOWHERE, lambda outcome, _detail: outcomes.append(outcome))
+        self.log.membership.add(name, NOWHERE, lambda outcome, _detail: outcomes.append(outcome))
         return outcomes
 
     def remove_member(self, name: str) -> list[Outcome]:
         """Ask for one member less; the list gets the outcome."""
         outcomes: list[Outcome] = []
-        self.log.remove_member(name, lambda outcome, _detail: outcomes.append(outcome))
+        self.log.membership.remove(name, lambda outcome, _detail: outcomes.append(outcome))
         return outcomes
 
     def members(self) -> str:

@@ -215,7 +215,7 @@ def test_3_changes_wait_for_each_other_and_majorities_always_meet(cluster: Clust
             world.deliver("A", name)
             world.deliver(name, "A")
             assert majorities_meet(a.voters(), a.committed_voters())
-        if wanted and a.log.membership_settled:
+        if wanted and a.log.membership.settled:
             cluster.join(wanted[0])
             a.add_member(wanted.pop(0))
     assert [replica.members() for replica in cluster] == ["ABCDEF"] * 6

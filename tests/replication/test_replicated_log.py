@@ -155,21 +155,21 @@ def test_a_leader_hands_over_although_it_is_asked_for_more(cluster: Cluster, wor
     a = cluster.elect("A")
     propose_many(cluster, "A", 3)
     a.propose(b"before")
-    a.log.hand_over("B")
+    a.log.membership.hand_over("B")
     a.propose(b"after")
     assert a.outcomes[b"after"] == (Outcome.FAILED, "handing over")
     cluster.settle()
     assert cluster["B"].log.is_leader
     assert a.outcome(b"before") is Outcome.COMMITTED
-    assert not a.log.handing_over
+    assert not a.log.membership.handing_over
 
 
 def test_a_leader_to_whom_nobody_succeeds_goes_on(cluster: Cluster, world: World) -> None:
     a = cluster.elect("A")
     cluster.kill("B")
-    a.log.hand_over("B")
+    a.log.membership.hand_over("B")
     cluster.settle("AC", rounds=10)
-    assert a.log.handing_over
+    assert a.log.membership.handing_over
     cluster.settle("AC", rounds=10)
     a.propose(b"x")
     cluster.settle("AC")
