@@ -125,6 +125,17 @@ class Members:
         """Leader: the voters that can be reached now, itself included."""
         return {self.node_id, *filter(self.counts, self.other_voters)}
 
+    def what_it_waits_for(self) -> str:
+        """Why this node takes no part yet, for its log; empty if it does."""
+        if self.membership is not None and self.membership.has(self.node_id, self._journal.incarnation):
+            return ""
+        missing = [name for name in self._initial_ids if name != self.node_id and name not in self.linked]
+        if self.membership is None and missing:
+            return f"no log yet: a new cluster is founded when all are up, {', '.join(missing)} cannot be reached"
+        if self.membership is not None and self.membership.find(self.node_id) is not None:
+            return "no log any more: waiting until the leader takes this node back"
+        return f"no member yet: `tally admin member add {self.node_id}` makes this node one"
+
     def removed(self) -> list[str]:
         """Who is linked, is no member, and may believe that it is one."""
         strangers = self.linked.keys() - set(self.other_ids)

@@ -24,6 +24,8 @@ from replication.proposals import OnOutcome, Proposals
 from replication.pysyncobj_adapter import PeerNode, Raft, Role, now_s
 from replication.transport import Transport
 
+_EXPLAIN_EVERY_S = 5.0
+
 logger = logging.getLogger(__name__)
 
 
@@ -58,6 +60,7 @@ class MembershipControl:
         self._proposals = proposals
         self._on_membership = on_membership
         self._hand_over: _HandOver | None = None
+        self._explain_at_s = 0.0
 
     # What the log says
 
@@ -104,6 +107,15 @@ class MembershipControl:
         for peer_id, hello in self.members.linked.items():
             if hello.fresh:
                 self._transport.send(peer_id, Foundation(self._raft.term(), membership))
+
+    def explain_waiting(self) -> None:
+        """Say in the log why this node takes no part, now and then, as long as it does not."""
+        if now_s() < self._explain_at_s or self._raft.leader_id() == self.members.node_id:
+            return
+        reason = self.members.what_it_waits_for()
+        if reason and self._explain_at_s:
+            logger.info("%s", reason)
+        self._explain_at_s = now_s() + _EXPLAIN_EVERY_S
 
     def connected(self, peer_id: str) -> None:
         """There is a link: say hello. What the peer says before its own hello is not listened to."""

@@ -214,6 +214,7 @@ class ReplicatedLog:
             self._transport.maintain()
             self._proposals.expire(now_s())
             self.membership.continue_hand_over()
+            self.membership.explain_waiting()
             self._raft.doTick(0.0 if self.applied_index < self.commit_index else timeout_s)
         except BaseException as error:
             self._stopped_by = error

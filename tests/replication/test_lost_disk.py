@@ -60,6 +60,31 @@ def test_a_cluster_is_not_founded_before_all_are_there(world: World, tmp_path: P
     cluster.close()
 
 
+def test_a_node_that_waits_says_for_what(world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+
+    def said(cluster: Cluster, name: str) -> str:
+        caplog.clear()
+        for _ in range(2):
+            world.advance(6)
+            cluster[name].tick()
+        return caplog.text
+
+    cluster = Cluster(world, tmp_path, greet=False)
+    cluster.kill("C")
+    cluster.greet()
+    assert "no log yet: a new cluster is founded when all are up, C cannot be reached" in said(cluster, "A")
+    cluster.greets = True
+    cluster.start("C")
+    cluster.join("D")
+    assert "no member yet: `tally admin member add D` makes this node one" in said(cluster, "D")
+    cluster.wipe("B")
+    cluster.start("B")
+    assert "no log any more: waiting until the leader takes this node back" in said(cluster, "B")
+    assert "no member" not in said(cluster, "A")
+    cluster.close()
+
+
 def test_a_foundation_that_one_missed_is_passed_on_by_the_others(world: World, tmp_path: Path) -> None:
     cluster = Cluster(world, tmp_path, greet=False)
     for replica in cluster:
