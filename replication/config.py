@@ -1,4 +1,7 @@
-"""What a cluster's TOML file says: who the replicas are, where they listen, how patient they are.
+"""What a cluster's TOML file says: which replicas found it, where they listen, how patient they are.
+
+Once there is a log, it says who belongs to the cluster (``replication.membership``). Then a node's file matters
+for where that node itself listens, and as a second place to look for the others.
 
 Only addresses, paths, sizes and times live here. A setting that changes results (a fee, a tick, a
 limit) is a command in the log instead, so that every replica and every replay agrees about it.

@@ -259,6 +259,21 @@ def test_founders_whose_configurations_differ_found_nothing(
     cluster.close()
 
 
+def test_what_it_acknowledged_before_is_counted_no_more(cluster: Cluster, world: World) -> None:
+    """The leader has the acknowledgement, and has not counted yet, when it hears that the disk behind it is gone."""
+    a = cluster.elect("A")
+    cluster.kill("C")
+    a.propose(b"x")
+    a.poller.commit()
+    world.drain(between("A", "B"))
+    assert a.log.match_indexes()["B"] == a.log.last_index
+    cluster.wipe("B")
+    cluster.start("B")
+    world.lose()
+    a.tick()
+    assert a.log.commit_index < a.log.last_index
+
+
 def test_acknowledgements_of_a_learner_commit_nothing_and_keep_no_leader(world: World, tmp_path: Path) -> None:
     """With three of five, one of which forgot, nothing can be mended either."""
     cluster = Cluster(world, tmp_path, names="ABCDE")
