@@ -21,7 +21,7 @@ from replication.members import Members
 from replication.membership import MemberAddresses, Membership, changed_voters, encode_membership
 from replication.messages import Foundation, Hello, Removed
 from replication.proposals import OnOutcome, Proposals
-from replication.pysyncobj_adapter import PeerNode, Raft, Role, now_s
+from replication.pysyncobj_adapter import Raft, Role, now_s, peer_node
 from replication.transport import Transport
 
 _EXPLAIN_EVERY_S = 5.0
@@ -119,12 +119,12 @@ class MembershipControl:
 
     def connected(self, peer_id: str) -> None:
         """There is a link: say hello. What the peer says before its own hello is not listened to."""
-        self._raft.connected(PeerNode(peer_id))
+        self._raft.connected(peer_node(peer_id))
         self._transport.send(peer_id, self.members.hello(self._raft.term()))
 
     def disconnected(self, peer_id: str) -> None:
         """The link is gone."""
-        self._raft.disconnected(PeerNode(peer_id))
+        self._raft.disconnected(peer_node(peer_id))
         self._sender.disconnected(peer_id)
         self.members.unlinked(peer_id)
 
@@ -132,7 +132,7 @@ class MembershipControl:
         """A peer said who it is: send to it if it is a member, tell it of the foundation if it is fresh."""
         if self.members.greeted(peer_id, hello):
             logger.warning("%s came back without what it had on its disk", peer_id)
-            self._raft.set_match_index(PeerNode(peer_id), 0)
+            self._raft.set_match_index(peer_node(peer_id), 0)
             self._sender.begin_anew(peer_id)
         self._sender.connected(peer_id)
         foundation = self.members.foundation
@@ -226,4 +226,4 @@ class MembershipControl:
             self._hand_over = None
         else:
             peer_id = self._hand_over.peer_id
-            self._raft.transfer_to(PeerNode(peer_id) if peer_id else None)
+            self._raft.transfer_to(peer_node(peer_id) if peer_id else None)

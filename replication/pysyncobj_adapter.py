@@ -8,6 +8,7 @@ pinned and its source is checked by hash before the first replica is built.
 """
 
 import enum
+import functools
 import hashlib
 import zlib
 from collections.abc import Mapping
@@ -67,6 +68,12 @@ class PeerNode(Node):  # type: ignore[misc]  # pysyncobj has no types
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, PeerNode) and self.id == other.id
+
+
+@functools.lru_cache(maxsize=64)
+def peer_node(node_id: str) -> PeerNode:
+    """The replica of that name; always the same object, because one is needed for every message."""
+    return PeerNode(node_id)
 
 
 class RaftOwner(Protocol):

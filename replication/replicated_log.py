@@ -38,7 +38,7 @@ from replication.messages import (
 )
 from replication.poller import GroupCommitPoller
 from replication.proposals import OnOutcome, Outcome, Proposals, answer
-from replication.pysyncobj_adapter import PeerNode, Raft, RaftTiming, Role, UnsupportedPysyncobj, now_s
+from replication.pysyncobj_adapter import PeerNode, Raft, RaftTiming, Role, UnsupportedPysyncobj, now_s, peer_node
 from replication.snapshots import SnapshotMeta, SnapshotStore
 from replication.transport import Transport
 
@@ -260,7 +260,7 @@ class ReplicatedLog:
 
         True means that the request was queued; watch `role`.
         """
-        return self._raft.transfer_to(PeerNode(peer_id) if peer_id else None)
+        return self._raft.transfer_to(peer_node(peer_id) if peer_id else None)
 
     def membership_at(self, log_index: int) -> bytes:
         """The membership that held at an entry, encoded, for a snapshot that is taken there."""
@@ -369,7 +369,7 @@ class ReplicatedLog:
     # Input from peers
 
     def _on_message(self, peer_id: str, message: Message) -> None:
-        peer = PeerNode(peer_id)
+        peer = peer_node(peer_id)
         if isinstance(message, Hello):
             self.membership.greeted(peer_id, message)
         elif peer_id not in self._members.linked:
