@@ -56,16 +56,12 @@ _SNAPSHOT_S_MAX = 0.3
 
 
 class SimulatedProcess:
-    """``node`` is None while the process does not run.
-
-    ``halted`` says why it must not be started again; ``held_back``: not now.
-    """
+    """``node`` is None while the process does not run; ``halted`` says why it must not be started again."""
 
     def __init__(self, simulation: Simulation, config: Config, name: str) -> None:
         self.name = name
         self.node: Node | None = None
         self.halted = ""
-        self.held_back = False
         self.starts = 0
         self.clock_offset_ns = 0
         self.cut_off_at: tuple[str, int] | None = None
@@ -86,7 +82,7 @@ class SimulatedProcess:
 
     def start(self) -> None:
         """Start it, unless it runs, must not, or fails to."""
-        if self.node is not None or self.halted or self.held_back:
+        if self.node is not None or self.halted:
             return
         simulation = self._simulation
         self.starts += 1
@@ -324,11 +320,12 @@ class _SnapshotWriter:
     ) -> None:
         self._process = process
         self._simulation = simulation
-        self._store = SnapshotStore(path, disk=process.disk)
+        self._disk = process.disk
+        self._store = SnapshotStore(path, disk=self._disk)
         self._point = point
         self._produce = produce
         self._state: WriterState = "running"
-        self._power_losses = process.disk.power_losses
+        self._power_losses = self._disk.power_losses
 
     def start(self) -> None:
         # A fork sees the state as it is now, whatever becomes of its parent.
@@ -351,7 +348,7 @@ class _SnapshotWriter:
 
     def _write(self, blob: bytes) -> None:
         process, simulation = self._process, self._simulation
-        if self._state != "running" or process.disk.power_losses != self._power_losses:
+        if self._state != "running" or self._disk.power_losses != self._power_losses:
             return
         try:
             meta = self._store.write(self._point, blob)

@@ -161,7 +161,7 @@ MORE_OF_IT: dict[Plant, dict[str, float]] = {
 PLANTS: dict[Plant, str] = {
     the_journal_is_opened_without_fsync: "on its disk are",
     the_fsync_is_skipped: "on its disk are",
-    a_failed_fsync_is_taken_for_done: "acknowledged log index|on its disk",
+    a_failed_fsync_is_taken_for_done: "acknowledged log index|on its disk|counts as committed and is on",
     answers_leave_before_the_fsync: "acknowledged log index",
     the_leader_commits_before_a_majority_has_it: "counts as committed and is on",
     the_vote_is_not_written: "on its disk are",
