@@ -83,6 +83,26 @@ def _transfers(replica: Replica, account_id: int, after_id: int, limit: int) -> 
     return queries.transfers(replica.machine, account_id, after_id, min(limit, ROWS_MAX))
 
 
+def _sent_transfers(replica: Replica, account_id: int, after_id: int, limit: int) -> Any:
+    return queries.sent_transfers(replica.machine, account_id, after_id, min(limit, ROWS_MAX))
+
+
+def _sent_transfer(replica: Replica, transfer_id: int) -> Any:
+    return queries.sent_transfer(replica.machine, transfer_id)
+
+
+def _received_transfer(replica: Replica, from_group: str, transfer_id: int) -> Any:
+    return queries.received_transfer(replica.machine, from_group, transfer_id)
+
+
+def _in_flight(replica: Replica) -> Any:
+    return queries.in_flight(replica.machine)
+
+
+def _standing(replica: Replica, name: str) -> Any:
+    return queries.standing(replica.machine, name)
+
+
 def _sales(replica: Replica, after_id: int, limit: int) -> Any:
     """A page of the sales by ascending number: all of them together may be larger than an answer."""
     sales = [sale for sale in queries.sales(replica.machine) if sale["sale_id"] > after_id]
@@ -122,6 +142,11 @@ _QUESTIONS: Final[dict[str, Callable[..., Any]]] = {
     "trades": _trades,
     "withdrawals": _withdrawals,
     "transfers": _transfers,
+    "sent_transfers": _sent_transfers,
+    "sent_transfer": _sent_transfer,
+    "received_transfer": _received_transfer,
+    "in_flight": _in_flight,
+    "standing": _standing,
     "sales": _sales,
     "sale": _sale,
     "subscriptions": _subscriptions,
