@@ -18,6 +18,7 @@ from typing import Final
 
 VERSION: Final = "0.1.0"
 
+_PROGRAM: Final = (sys.executable, str(Path(__file__).resolve()))  # what stands for `tally` in a child process
 DEFAULT_DIRECTORY: Final = Path("tally-data")
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8080
@@ -35,6 +36,15 @@ examples:
   tally replay tally-data                execute the whole log again and compare every replica with it
 
 `tally COMMAND --help` says more about each command.
+"""
+
+_NODE_EXAMPLES: Final = """\
+examples:
+  tally node --config cluster.toml --node node-1                  the node's replicas of all market groups
+  tally node --config cluster.toml --node node-1 --group metals   one of them
+
+With one group in the file this process is the replica. With several it keeps one process per group running, and starts
+those of groups that are added to the file later.
 """
 
 _ACCEPT_EXAMPLES: Final = """\
@@ -97,12 +107,21 @@ def build_parser() -> argparse.ArgumentParser:
     up.add_argument("--data", type=Path, default=DEFAULT_DIRECTORY, metavar="DIR", help="its folder (%(default)s)")
     up.add_argument("--host", default=DEFAULT_HOST, help="where the gateway listens (%(default)s)")
     up.add_argument("--port", type=_port, default=DEFAULT_PORT, help="its port (%(default)s); 0 chooses a free one")
+    up.add_argument(
+        "--groups", type=_positive, default=1, metavar="N", help="at least so many market groups (%(default)s)"
+    )
     up.add_argument("--demo", action="store_true", help="start traders that trade by themselves")
     up.set_defaults(run=_up)
 
-    node = commands.add_parser("node", help="run one replica")
+    node = commands.add_parser(
+        "node",
+        help="run the replicas of one node",
+        epilog=_NODE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     node.add_argument("--config", type=Path, required=True, metavar="FILE", help="the cluster's TOML file")
     node.add_argument("--node", required=True, metavar="NAME", help="which of its nodes this is, such as node-1")
+    node.add_argument("--group", metavar="NAME", help="only its replica of this market group, in this process")
     node.set_defaults(run=_node)
 
     gateway = commands.add_parser("gateway", help="run one HTTP gateway")
@@ -211,11 +230,12 @@ def _up(arguments: argparse.Namespace) -> int:
     from replication.up import UpOptions, up
 
     options = UpOptions(
-        program=(sys.executable, str(Path(__file__).resolve())),
+        program=_PROGRAM,
         directory=arguments.data,
         host=arguments.host,
         port=arguments.port,
         demo=arguments.demo,
+        groups=arguments.groups,
     )
     try:
         return up(options)
@@ -225,10 +245,16 @@ def _up(arguments: argparse.Namespace) -> int:
 
 def _node(arguments: argparse.Namespace) -> int:
     from replication.config import ConfigError, load_config, node_addresses
+    from replication.market_groups import groups_of_node, of_group
+    from replication.node_processes import run_node
     from replication.replica_process import run_replica
 
     try:
         config = load_config(arguments.config)
+        groups = [arguments.group] if arguments.group else groups_of_node(config, arguments.node)
+        if len(groups) > 1:
+            return run_node(config, arguments.node, _PROGRAM)
+        config = of_group(config, groups[0])
         node_addresses(config, arguments.node)
         _log_to_stderr()
         return run_replica(config, arguments.node)

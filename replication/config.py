@@ -30,6 +30,8 @@ REPLICAS_MAX: Final = 9
 HEARTBEATS_PER_ELECTION_TIMEOUT_MIN: Final = 3
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,31}", re.ASCII)
+_NAME_ALLOWED: Final = "a name of lower-case letters, digits and '-'"
+GROUPS_FOLDER: Final = "groups"
 _CLUSTER_ID: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _SECRET: Final = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 _ADDRESS: Final = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+):(?P<port>[0-9]{1,5})", re.ASCII)
@@ -89,12 +91,19 @@ class GatewaySettings:
 
 @dataclass(frozen=True)
 class Config:
-    """One cluster, as ``path`` describes it. Paths are absolute; ``nodes`` is sorted by node id."""
+    """One cluster, as ``path`` describes it. Paths are absolute; ``nodes`` is sorted by node id.
+
+    ``groups`` are all market groups and their nodes, the default one first. ``group``, ``nodes`` and ``data_dir`` are
+    those of the default one; ``replication.market_groups`` makes the same of another. ``home`` is the group whose log
+    has the accounts and API keys.
+    """
 
     path: Path
     cluster_id: bytes
     group: str
     nodes: Mapping[str, NodeAddresses]
+    groups: Mapping[str, Mapping[str, NodeAddresses]]
+    home: str
     data_dir: Path
     cluster_secret_file: Path
     master_key_file: Path
@@ -116,12 +125,19 @@ def load_config(path: Path) -> Config:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
     root = _Table(path, "", document)
+    group = root.text("group", _NAME, _NAME_ALLOWED, default="main")
+    groups = _read_groups(root, group)
+    home = root.text("home", _NAME, _NAME_ALLOWED, default=group)
+    if home not in groups:
+        root.refuse("home", f"there is no group {home!r}; the file has {', '.join(groups)}")
     cluster_id = root.text("cluster_id", _CLUSTER_ID, "32 hexadecimal digits in lower case, unique to this cluster")
     config = Config(
         path=path,
         cluster_id=bytes.fromhex(cluster_id),
-        group=root.text("group", _NAME, "a name of lower-case letters, digits and '-'", default="main"),
-        nodes=_read_nodes(root.table("nodes", required=True)),
+        group=group,
+        nodes=groups[group],
+        groups=groups,
+        home=home,
         data_dir=root.file("data_dir", default="data"),
         cluster_secret_file=root.file("cluster_secret_file", default="cluster.secret"),
         master_key_file=root.file("master_key_file", default="master.key"),
@@ -159,19 +175,36 @@ def read_master_key(config: Config, environ: Mapping[str, str] = os.environ) -> 
     return _read_secret(config, "master_key_file", config.master_key_file, MASTER_KEY_VARIABLE, environ)
 
 
-def _read_nodes(table: _Table) -> dict[str, NodeAddresses]:
-    nodes: dict[str, NodeAddresses] = {}
+def _read_groups(root: _Table, default: str) -> dict[str, dict[str, NodeAddresses]]:
+    """The nodes of every group: ``[nodes]`` are the default's, ``[groups.NAME.nodes]`` another's."""
     owners: dict[Address, str] = {}
+    groups = {default: _read_nodes(root.table("nodes", required=True), "nodes", owners)}
+    table = root.table("groups")
+    for name in table.keys():  # noqa: SIM118 (not a dictionary)
+        if _NAME.fullmatch(name) is None:
+            table.refuse(name, "a group's name is made of lower-case letters, digits and '-', at most 32")
+        if name == default:
+            table.refuse(name, "this is the default group: its nodes are those of [nodes]")
+        group = table.table(name)
+        groups[name] = _read_nodes(group.table("nodes", required=True), f"groups.{name}.nodes", owners)
+        group.refuse_unknown_keys()
+    return groups
+
+
+def _read_nodes(table: _Table, where: str, owners: dict[Address, str]) -> dict[str, NodeAddresses]:
+    nodes: dict[str, NodeAddresses] = {}
     for node_id in sorted(table.keys()):
         if _NAME.fullmatch(node_id) is None:
             table.refuse(node_id, "a node id is made of lower-case letters, digits and '-', at most 32")
+        if node_id == GROUPS_FOLDER:
+            table.refuse(node_id, "this is the name of a folder beside those of the nodes: choose another")
         node = table.table(node_id)
         nodes[node_id] = NodeAddresses(peer=node.address("peer"), door=node.address("door"))
         node.refuse_unknown_keys()
         for key, address in nodes[node_id]._asdict().items():
             if address in owners:
                 node.refuse(key, f"{address} is already the address of {owners[address]}")
-            owners[address] = f"nodes.{node_id}.{key}"
+            owners[address] = f"{where}.{node_id}.{key}"
     if not REPLICAS_MIN <= len(nodes) <= REPLICAS_MAX:
         table.refuse("", f"{len(nodes)} nodes are named, a cluster has {REPLICAS_MIN} to {REPLICAS_MAX}")
     return nodes

@@ -2,11 +2,12 @@
 
 ::
 
-    cluster.toml     three replicas on loopback ports (replication.config)
+    cluster.toml     three replicas of each market group on loopback ports (replication.config)
     cluster.secret   what replicas and gateways prove to each other
     master.key       seals the API secrets in the log: losing it means new API keys for everybody
     operator.key     JSON {"key_id", "secret"}: the operator's API key
     data/node-1/     what one replica keeps (data/node-2, data/node-3)
+    data/groups/     the same of the other market groups, where there are any: data/groups/NAME/node-1
     logs/            one log per process
     run/             the lock and the process ids while it runs
 
@@ -21,11 +22,13 @@ import json
 import os
 import secrets
 import socket
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, Self
 
-from replication.config import Config, load_config
-from replication.private_directory import create_private_directory, sync_directory
+from replication.config import Address, Config, NodeAddresses, load_config
+from replication.config_edit import add_group
+from replication.private_directory import UNFINISHED, create_private_directory, write_whole
 
 NODE_IDS: Final = ("node-1", "node-2", "node-3")
 LOOPBACK: Final = "127.0.0.1"
@@ -36,7 +39,6 @@ OPERATOR_KEY_ID: Final = "operator"
 _PORT_FIRST: Final = 20_000
 _PORT_LAST: Final = 31_999
 _PORT_TRIES: Final = 200
-_UNFINISHED: Final = ".new"
 _OWN_NAMES: Final = frozenset(("cluster.toml", "cluster.secret", "master.key", "operator.key", "logs", "run"))
 
 _CLUSTER_TOML: Final = """\
@@ -61,8 +63,8 @@ class LocalClusterError(Exception):
 class LocalCluster:
     """A cluster's folder, locked for this process until the ``with`` block ends."""
 
-    def __init__(self, directory: Path) -> None:
-        """Make the folder's files where there are none yet, and lock it.
+    def __init__(self, directory: Path, *, groups: int = 1) -> None:
+        """Make the folder's files where there are none yet, and lock it. A cluster of fewer ``groups`` gets more.
 
         LocalClusterError if another process runs this cluster, or if the folder is not one of ours.
         """
@@ -78,6 +80,7 @@ class LocalCluster:
             self._lock = self._take_lock()
             if not self.config_file.exists():
                 self._write_new_cluster()
+            self._add_groups(groups)
         except OSError as error:
             raise LocalClusterError(
                 f"The folder {self.directory} cannot be used: {error.strerror} ({error.filename}). "
@@ -90,12 +93,12 @@ class LocalCluster:
         config = load_config(self.config_file)
         text = self.config_file.read_text(encoding="utf-8")
         moved = text
-        for addresses in config.nodes.values():
+        for addresses in [one for nodes in config.groups.values() for one in nodes.values()]:
             for address in addresses:
                 if address.host == LOOPBACK and not is_port_free(LOOPBACK, address.port):
                     moved = moved.replace(f'"{address}"', f'"{LOOPBACK}:{free_port(avoid=moved)}"')
         if moved != text:
-            _write_whole(self.config_file, moved)
+            write_whole(self.config_file, moved)
             config = load_config(self.config_file)
         return config
 
@@ -111,7 +114,7 @@ class LocalCluster:
         """Never scatter key files over somebody's home, and never give old data a new identity."""
         if self.config_file.exists() or not self.directory.exists():
             return
-        names = {entry.name.removesuffix(_UNFINISHED) for entry in self.directory.iterdir()}
+        names = {entry.name.removesuffix(UNFINISHED) for entry in self.directory.iterdir()}
         if "data" in names and names - {"data"} <= _OWN_NAMES:
             raise LocalClusterError(
                 f"{self.config_file} is missing, but the cluster's data is there: put the file back from a copy."
@@ -147,18 +150,40 @@ class LocalCluster:
             ("operator.key", operator_key),
         ):
             if not (self.directory / name).exists():
-                _write_whole(self.directory / name, text)
+                write_whole(self.directory / name, text)
         document = _CLUSTER_TOML.format(cluster_id=secrets.token_hex(16))
         for node_id in NODE_IDS:
             peer_port = free_port(avoid=document)
             door_port = free_port(avoid=f"{document}{peer_port}")
             document += _NODE_TOML.format(node_id=node_id, host=LOOPBACK, peer_port=peer_port, door_port=door_port)
-        _write_whole(self.config_file, document)
+        write_whole(self.config_file, document)
+
+    def _add_groups(self, groups: int) -> None:
+        """Have at least so many groups; the new ones are called by their number."""
+        config = load_config(self.config_file)
+        number = len(config.groups)
+        while number < groups:
+            number += 1
+            if f"group-{number}" not in config.groups:
+                add_group(self.config_file, f"group-{number}", loopback_addresses(self.config_file, config.nodes))
 
     def _require_the_secrets(self) -> None:
         for name in ("cluster.secret", "master.key", "operator.key"):
             if not (self.directory / name).exists():
                 raise LocalClusterError(f"{self.directory / name} is missing: put it back from a copy.")
+
+
+def loopback_addresses(config_file: Path, nodes: Iterable[str]) -> dict[str, NodeAddresses]:
+    """Free addresses on this machine for a new group's nodes, none of which stands in the file."""
+    taken, found = config_file.read_text(encoding="utf-8"), {}
+    for node_id in nodes:
+        peer, door = (Address(LOOPBACK, free_port(avoid=taken)) for _ in range(2))
+        taken += f"{peer} "
+        while door.port == peer.port:
+            door = Address(LOOPBACK, free_port(avoid=taken))
+        taken += f"{door} "
+        found[node_id] = NodeAddresses(peer, door)
+    return found
 
 
 def is_port_free(host: str, port: int) -> bool:
@@ -198,16 +223,3 @@ def _listening_fault(host: str, port: int) -> OSError | UnicodeError | None:
     except (OSError, UnicodeError) as error:  # UnicodeError: the resolver's word for a malformed host name
         return error
     return None
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Write a file that only its owner may read, complete or not at all."""
-    unfinished = path.with_name(path.name + _UNFINISHED)
-    unfinished.unlink(missing_ok=True)
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
-    sync_directory(path.parent)

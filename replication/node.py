@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from engine import FORM
 from engine.codec import encode_command
@@ -30,13 +30,15 @@ from replication.background_snapshot import BackgroundSnapshot
 from replication.config import Config, node_addresses, node_data_dir, read_cluster_secret
 from replication.forked import ask_child
 from replication.journal import Journal
+from replication.market_groups import group_id
+from replication.neighbours import Neighbours
 from replication.poller import GroupCommitPoller, Poller
 from replication.proposals import Outcome
 from replication.protocol import Answer, Result, Status
 from replication.pysyncobj_adapter import RaftTiming
 from replication.replica import TIMESTAMP, Replica, keep_collector_quiet
 from replication.replicated_log import ReplicatedLog
-from replication.server import Door, DoorLink
+from replication.server import Door
 from replication.snapshots import SnapshotStore
 from replication.transport import PeerTransport
 
@@ -55,10 +57,16 @@ _OUTCOMES: Final = {
 }
 
 
+class Asker(Protocol):
+    """Whoever submitted a command: a gateway's link, or the relay of this replica."""
+
+    def answer(self, result: Result) -> None: ...
+
+
 class Waiting(NamedTuple):
     """A command on its way into the log, and whom to tell."""
 
-    link: DoorLink
+    link: Asker
     correlation: int
     command: bytes
 
@@ -71,6 +79,7 @@ class Node:
         addresses = node_addresses(config, node_id)
         secret = read_cluster_secret(config)
         self._node_id = node_id
+        self._group = config.group
         self._now_s = now_s
         self._stopping = False
         self._catching_up = True
@@ -85,13 +94,13 @@ class Node:
         self._agreement = Agreement(len(config.nodes))
 
         poller = Poller()
-        journal = Journal(data_dir / "journal", cluster_id=config.cluster_id, node_id=node_id)
+        journal = Journal(data_dir / "journal", cluster_id=group_id(config), node_id=node_id)
         transport = PeerTransport(
             node_id=node_id,
             bind=addresses.peer,
             peers={peer_id: peer.peer for peer_id, peer in config.nodes.items() if peer_id != node_id},
             secret=secret,
-            cluster_id=config.cluster_id,
+            cluster_id=group_id(config),
             poller=poller,
             clock_s=now_s,
         )
@@ -121,9 +130,12 @@ class Node:
             poller,
             self,
             node_id=node_id,
-            cluster_id=config.cluster_id,
+            cluster_id=group_id(config),
             cluster_secret=secret,
             now_s=now_s,
+        )
+        self._neighbours = Neighbours(
+            config, node_id, secret=secret, poller=poller, now_s=now_s, propose=partial(self.submit, self, 0)
         )
         # What gateways are told is committed already: it need not wait for the sync of what is newer.
         self._poller.before_sync += [self._propose_waiting, self._let_out]
@@ -147,12 +159,14 @@ class Node:
         if self._entries_in_flight and not self._log.is_leader:
             # Whether a later leader commits them is not ours to wait for: their gateways send them again.
             self._log.abandon_proposals()
+        self._neighbours.tick(self.replica.machine, self._log)
         self._compare()
         self._take_snapshot()
 
     def close(self) -> None:
         """Close door, links, archive and journal. What is committed is durable on a majority at any time."""
         self._door.close()
+        self._neighbours.close()
         if self._snapshot is not None:
             self._snapshot.cancel()
         self.replica.close()
@@ -162,7 +176,10 @@ class Node:
         """End the loop after the tick under way. Safe to call from a signal handler."""
         self._stopping = True
 
-    def submit(self, link: DoorLink, correlation: int, command: bytes) -> None:
+    def answer(self, result: Result) -> None:
+        """What became of a command of the relay: it looks at the state instead."""
+
+    def submit(self, link: Asker, correlation: int, command: bytes) -> None:
         if not self._log.leader_ready or len(self._waiting) >= COMMANDS_WAITING_MAX:
             link.answer(Result(correlation, protocol.FAILED, 0, 0, b""))
         else:
@@ -204,6 +221,8 @@ class Node:
             while self._waiting:
                 waiting = self._waiting.popleft()
                 waiting.link.answer(Result(waiting.correlation, protocol.FAILED, 0, 0, b""))
+        if self._neighbours.hands_over:
+            return
         while self._waiting and self._entries_in_flight < ENTRIES_IN_FLIGHT_MAX:
             batch: list[Waiting] = []
             size_bytes = 0
@@ -304,6 +323,8 @@ class Node:
             "snapshot_sequence": self._snapshot_sequence,
             "commands_waiting": len(self._waiting),
             "entries_in_flight": self._entries_in_flight,
+            "group": self._group,
+            "transfers_stuck": self._neighbours.stuck,
         }
 
 

@@ -1,9 +1,12 @@
-"""Directories that one process owns: created for the owner only, durable, locked."""
+"""Directories that one process owns: created for the owner only, durable, locked; and files in them."""
 
 import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
+
+UNFINISHED: Final = ".new"  # the end of the name of a file that is being written
 
 
 class DirectoryLocked(Exception):
@@ -15,6 +18,19 @@ def create_private_directory(path: Path) -> None:
     for missing in reversed(list(_missing(path))):
         missing.mkdir(mode=0o700)
         sync_directory(missing.parent)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, complete or not at all."""
+    unfinished = path.with_name(path.name + UNFINISHED)
+    unfinished.unlink(missing_ok=True)
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)
+    sync_directory(path.parent)
 
 
 def sync_directory(path: Path) -> None:

@@ -50,6 +50,7 @@ class Relay:
 
     def __init__(self, name: str, destinations: Mapping[str, Destination], propose: Callable[[bytes], None]) -> None:
         self.stuck: dict[int, str] = {}  # transfers that somebody should look at, and why
+        self.name = name
         self._name = name.encode("ascii")
         self._destinations = destinations
         self._propose = propose

@@ -178,6 +178,7 @@ def test_a_refusal_is_final_for_its_id(kind: str) -> None:
         "SubscribeSale": {"sale_id": 9},
         "RequestWithdrawal": {"asset_id": 9},
         "CreateTransfer": {"asset_id": 9},
+        "SendTransfer": {"asset_id": 9},
     }
     if kind == "CancelAllAfter":
         return  # cannot be refused once its id is good

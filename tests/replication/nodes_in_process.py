@@ -11,10 +11,11 @@ from engine.codec import decode_events, encode_command
 from engine.commands import Command
 from engine.events import Event
 from replication import protocol
-from replication.config import load_config, read_cluster_secret
+from replication.config import Config, load_config, read_cluster_secret
 from replication.handshake import NONCE_BYTES, Handshake, HandshakeRefused
 from replication.links import FramedSocket, connect
 from replication.local_cluster import NODE_IDS, LocalCluster
+from replication.market_groups import group_id
 from replication.node import Node
 from replication.poller import Poller
 from replication.protocol import Answer, Query, Result, Status
@@ -33,16 +34,23 @@ reserve_requests = 1_000
 """
 
 
-class NodesInProcess:
-    """Starts, ticks and stops the nodes of one cluster."""
+def make_cluster(directory: Path, groups: int = 1) -> Config:
+    """The folder of a cluster with short times."""
+    with LocalCluster(directory, groups=groups) as cluster:
+        config_file = cluster.config_file
+    config_file.write_text(config_file.read_text() + CLUSTER_SETTINGS)
+    return load_config(config_file)
 
-    def __init__(self, directory: Path) -> None:
-        with LocalCluster(directory) as cluster:
-            config_file = cluster.config_file
-        config_file.write_text(config_file.read_text() + CLUSTER_SETTINGS)
-        self.config = load_config(config_file)
+
+class NodesInProcess:
+    """Starts, ticks and stops the nodes of one market group; ``others`` are ticked beside it."""
+
+    def __init__(self, directory: Path, config: Config | None = None) -> None:
+        """Of the cluster in ``directory``, which is made if need be: its default group, or the one of ``config``."""
+        self.config = config or make_cluster(directory)
         self.nodes = {node_id: Node(self.config, node_id) for node_id in NODE_IDS}
         self.links: list[GatewayLink] = []
+        self.others: list[NodesInProcess] = []
 
     def tick_until(self, condition: Callable[[], bool]) -> None:
         deadline_s = time.monotonic() + WITHIN_S
@@ -50,6 +58,9 @@ class NodesInProcess:
             assert time.monotonic() < deadline_s, [node.status() for node in self.nodes.values()]
             for node in list(self.nodes.values()):
                 node.tick(0.001)
+            for other in self.others:
+                for node in list(other.nodes.values()):
+                    node.tick(0.0)
             for link in self.links:
                 link.poller.poll(0.0)
 
@@ -91,7 +102,7 @@ class GatewayLink:
         self._correlation = 0
         self._handshake = Handshake(
             secret=secret,
-            cluster_id=cluster.config.cluster_id,
+            cluster_id=group_id(cluster.config),
             role=role,
             name=f"tester-{secrets.token_hex(4)}",
             is_client=True,

@@ -1,0 +1,117 @@
+"""A replica among other market groups: its relay and the links it needs, and who should lead.
+
+While the file names one group there is nothing to do here, but a group may be added at any time: the file is looked at
+every second (``replication.config_watch``).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from engine.machine import Machine
+from replication.config import Config
+from replication.config_watch import ConfigWatch
+from replication.door_client import DoorClient
+from replication.market_groups import id_of_group, of_group, other_groups, preferred_leader
+from replication.poller import EventSource
+from replication.preferred_leader import PreferredLeader
+from replication.protocol import Result
+from replication.relay import Relay
+
+KEEPS_UP_ENTRIES: Final = 100  # so far behind a preferred leader may be
+
+
+class Log(Protocol):
+    """What is needed of the replicated log."""
+
+    @property
+    def leader_ready(self) -> bool: ...
+
+    @property
+    def commit_index(self) -> int: ...
+
+    def match_indexes(self) -> dict[str, int]: ...
+
+    def transfer_leadership(self, peer_id: str | None = None) -> bool: ...
+
+
+class Neighbours:
+    """``propose`` puts a command into the own log, or not (``replication.relay``)."""
+
+    def __init__(
+        self,
+        config: Config,
+        node_id: str,
+        *,
+        secret: bytes,
+        poller: EventSource,
+        now_s: Callable[[], float],
+        propose: Callable[[bytes], None],
+    ) -> None:
+        self._node_id = node_id
+        self._secret = secret
+        self._poller = poller
+        self._now_s = now_s
+        self._watch = ConfigWatch(config.path, now_s)
+        self._destinations: dict[str, DoorClient] = {}
+        self._relay = Relay(config.group, self._destinations, propose)
+        self._preference = PreferredLeader()
+        self._preferred: str | None = None
+        self._take_over(config)
+
+    @property
+    def hands_over(self) -> bool:
+        """Whether the lead is being handed over: nothing new should be proposed for a moment."""
+        return self._preference.is_trying(self._now_s())
+
+    @property
+    def stuck(self) -> int:
+        """How many transfers to other groups need somebody who looks at them."""
+        return len(self._relay.stuck)
+
+    def tick(self, machine: Machine, log: Log) -> None:
+        changed = self._watch.poll()
+        if changed is not None and self._relay.name in changed.groups:
+            self._take_over(of_group(changed, self._relay.name))
+        if not self._destinations:
+            return
+        for destination in self._destinations.values():
+            destination.maintain()
+        now_s = self._now_s()
+        self._relay.tick(machine, leading=log.leader_ready, now_s=now_s, now_ns=time.time_ns())
+        preferred = self._preferred
+        if preferred is None or preferred == self._node_id:
+            return
+        leads = log.leader_ready
+        keeps_up = leads and log.match_indexes().get(preferred, 0) >= log.commit_index - KEEPS_UP_ENTRIES
+        if self._preference.should_hand_over(leads=leads, keeps_up=keeps_up, now_s=now_s):
+            log.transfer_leadership(preferred)
+
+    def close(self) -> None:
+        for destination in self._destinations.values():
+            destination.close()
+
+    def _take_over(self, config: Config) -> None:
+        """Know the groups of this configuration that are new. The links are dialled when they are needed."""
+        self._preferred = preferred_leader(config)
+        for name, doors in other_groups(config).items():
+            if name not in self._destinations:
+                self._destinations[name] = DoorClient(
+                    group=name,
+                    doors=doors,
+                    group_id=id_of_group(config, name),
+                    secret=self._secret,
+                    name=f"relay-{config.group}-{self._node_id}"[:64],
+                    poller=self._poller,
+                    now_s=self._now_s,
+                    on_result=self._on_result,
+                    on_lost=self._on_lost,
+                )
+
+    def _on_result(self, transfer_id: int, result: Result) -> None:
+        self._relay.on_result(transfer_id, result, self._now_s(), time.time_ns())
+
+    def _on_lost(self, transfer_ids: list[int]) -> None:
+        self._relay.on_lost(transfer_ids, self._now_s())
