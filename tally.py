@@ -13,6 +13,7 @@ import logging
 import os
 import platform
 import sys
+import time
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +32,7 @@ examples:
   tally call GET /v1/accounts/me         one signed request, as the operator
   tally import bitstamp orders.csv.xz    replay a recorded day of orders into the running exchange
   tally load --seconds 10                how many orders a second are committed over HTTP
+  tally admin group list                 the market groups, their leaders and markets
   tally accept                           play the acceptance scenarios on the running exchange
   tally judge normal-seed23.bin.xz       execute a workload of a public benchmark and hash what was reported
   tally replay tally-data                execute the whole log again and compare every replica with it
@@ -77,9 +79,9 @@ def main(argv: list[str] | None = None) -> int:
         )
         return 2
     parser = build_parser()
-    # What follows `bench` is for its own parser.
+    # What follows `bench`, `admin group` and `admin market` is for parsers of their own.
     arguments, rest = parser.parse_known_args(argv)
-    if rest and arguments.run is not _bench:
+    if rest and arguments.run not in (_bench, _admin_group, _admin_market):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     arguments.rest = rest
     try:
@@ -202,6 +204,13 @@ def build_parser() -> argparse.ArgumentParser:
     bench = commands.add_parser("bench", help="measure parts of the exchange", add_help=False)
     bench.set_defaults(run=_bench)
 
+    admin = commands.add_parser("admin", help="what operators do while the exchange runs")
+    admin_commands = admin.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    admin_group = admin_commands.add_parser("group", help="list market groups, or add one", add_help=False)
+    admin_group.set_defaults(run=_admin_group)
+    admin_market = admin_commands.add_parser("market", help="list markets, or add one to a group", add_help=False)
+    admin_market.set_defaults(run=_admin_market)
+
     mutants = commands.add_parser("mutants", help="plant known bugs in a copy of the tree: do the tests object?")
     mutants.add_argument("--only", metavar="NAME", help="one mutant of docs/mutants.md instead of all")
     mutants.add_argument("--jobs", type=_positive, default=1, metavar="N", help="how many at a time (%(default)s)")
@@ -263,16 +272,30 @@ def _node(arguments: argparse.Namespace) -> int:
 
 
 def _gateway(arguments: argparse.Namespace) -> int:
-    from gateway.serve import GatewayOptions, serve
-    from replication.config import ConfigError, load_config, read_cluster_secret, read_master_key
+    from gateway.serve import GatewayOptions, GroupDoors, serve
+    from replication.config import Config, ConfigError, load_config, read_cluster_secret, read_master_key
+    from replication.config_watch import ConfigWatch
+    from replication.market_groups import doors_of_group, id_of_group
+
+    def others(config: Config) -> dict[str, GroupDoors]:
+        names = [name for name in config.groups if name != config.home]
+        return {name: GroupDoors(id_of_group(config, name), doors_of_group(config, name)) for name in names}
+
+    def poll_groups() -> dict[str, GroupDoors] | None:
+        changed = watch.poll()
+        return None if changed is None else others(changed)
 
     try:
         config = load_config(arguments.config)
+        watch = ConfigWatch(config.path, time.monotonic)
         options = GatewayOptions(
             host=arguments.host or config.gateway.host,
             port=config.gateway.port if arguments.port is None else arguments.port,
-            doors={node_id: addresses.door for node_id, addresses in config.nodes.items()},
-            cluster_id=config.cluster_id,
+            doors=dict(doors_of_group(config, config.home)),
+            cluster_id=id_of_group(config, config.home),
+            home=config.home,
+            other_groups=others(config),
+            poll_groups=poll_groups,
             cluster_secret=read_cluster_secret(config),
             master_key=read_master_key(config),
             bootstrap_operator=_read_key(arguments.operator_key) if arguments.operator_key else None,
@@ -363,6 +386,18 @@ def _bench(arguments: argparse.Namespace) -> int:
     from sim.bench import main as bench
 
     return bench(arguments.rest)
+
+
+def _admin_group(arguments: argparse.Namespace) -> int:
+    from sim.admin_groups import group_main
+
+    return group_main(arguments.rest, url=DEFAULT_URL, data_dir=DEFAULT_DIRECTORY)
+
+
+def _admin_market(arguments: argparse.Namespace) -> int:
+    from sim.admin_groups import market_main
+
+    return market_main(arguments.rest, url=DEFAULT_URL, data_dir=DEFAULT_DIRECTORY)
 
 
 def _mutants(arguments: argparse.Namespace) -> int:

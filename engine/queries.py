@@ -134,6 +134,21 @@ def received_transfer(machine: Machine, from_group: str, transfer_id: int) -> Fi
     return None if found is None else _fields(found)
 
 
+def balances_and_in_flight(machine: Machine, account_id: int) -> list[Fields]:
+    """As :func:`balances`, with what the account sent to other groups and is not settled yet."""
+    units: dict[int, int] = {}
+    for sent in machine.group_transfers.pending():
+        if sent.account_id == account_id:
+            units[sent.asset_id] = units.get(sent.asset_id, 0) + sent.amount_units
+    answer = [one | {"in_flight_units": units.pop(one["asset_id"], 0)} for one in balances(machine, account_id)]
+    for asset_id in sorted(units):
+        asset = machine.registry.asset(asset_id)
+        assert asset is not None, asset_id
+        names = {"asset_id": asset_id, "asset": asset.name.decode(), "decimals": asset.decimals}
+        answer.append(names | {"available_units": 0, "held_units": 0, "in_flight_units": units[asset_id]})
+    return answer
+
+
 def in_flight(machine: Machine) -> Fields:
     """What was sent to other groups and is not settled yet, in base units by the name of the asset."""
     units = machine.group_transfers.in_flight_units()

@@ -53,6 +53,10 @@ def _balances(replica: Replica, account_id: int) -> Any:
     return queries.balances(replica.machine, account_id)
 
 
+def _balances_and_in_flight(replica: Replica, account_id: int) -> Any:
+    return queries.balances_and_in_flight(replica.machine, account_id)
+
+
 def _order(replica: Replica, account_id: int, order_id: int, client_order_id: str) -> Any:
     return queries.order(replica.machine, account_id, order_id, client_order_id)
 
@@ -134,6 +138,7 @@ _QUESTIONS: Final[dict[str, Callable[..., Any]]] = {
     "account_by_name": _account_by_name,
     "api_key": _api_key,
     "balances": _balances,
+    "balances_and_in_flight": _balances_and_in_flight,
     "order": _order,
     "open_orders": _open_orders,
     "book": _book,

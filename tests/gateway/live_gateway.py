@@ -18,7 +18,7 @@ import uvicorn
 
 from gateway.connection import Connection
 from gateway.hot import HotConnection
-from gateway.serve import GatewayOptions, build_server
+from gateway.serve import GatewayOptions, GroupDoors, build_server
 from tests.gateway.one_replica import CLUSTER_ID, CLUSTER_SECRET, OneReplicaGroup
 
 MASTER_KEY = bytes(range(100, 132))
@@ -81,8 +81,12 @@ class LiveGateway:
         operator: tuple[str, str] | None = OPERATOR,
         request_timeout_ms: int = 3_000,
         receive_timeout_ms: int = 3_000,
+        others: dict[str, OneReplicaGroup] | None = None,
     ) -> None:
+        """``others`` are the market groups beside the home; one that is put there later is found within a second."""
         self.group = group or OneReplicaGroup()
+        self.others = others or {}
+        self._started_others = set(self.others)
         self._hot = hot
         self._operator = operator
         self._request_timeout_ms = request_timeout_ms
@@ -134,7 +138,8 @@ class LiveGateway:
 
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()
-        await self.group.open()
+        for group in (self.group, *self.others.values()):
+            await group.open()
         self.server = self._build()
         serving = self._loop.create_task(self.server.serve())
         while not self.server.started:
@@ -142,7 +147,24 @@ class LiveGateway:
         self.port = self.server.servers[0].sockets[0].getsockname()[1]
         self._listening.set()
         await serving
-        self.group.close()
+        for group in (self.group, *self.others.values()):
+            group.close()
+
+    async def add_group(self, name: str, group: OneReplicaGroup) -> None:
+        await group.open()
+        self.others[name] = group
+
+    def _other_doors(self) -> dict[str, GroupDoors]:
+        return {
+            name: GroupDoors(CLUSTER_ID, {node_id: door.address for node_id, door in group.doors.items()})
+            for name, group in self.others.items()
+        }
+
+    def _poll_groups(self) -> dict[str, GroupDoors] | None:
+        if self._started_others == set(self.others):
+            return None
+        self._started_others = set(self.others)
+        return self._other_doors()
 
     def _build(self) -> uvicorn.Server:
         server = build_server(
@@ -156,6 +178,8 @@ class LiveGateway:
                 bootstrap_operator=self._operator,
                 request_timeout_ms=self._request_timeout_ms,
                 receive_timeout_ms=self._receive_timeout_ms,
+                other_groups=self._other_doors(),
+                poll_groups=self._poll_groups,
             )
         )
         server.config.http = HotConnection if self._hot else Connection

@@ -77,21 +77,21 @@ def test_metrics_count_requests_by_route_and_status(market: Market) -> None:
 
     placed = 'tally_http_requests_total{route="POST /v1/orders",status="201"}'
     refused = 'tally_http_requests_total{route="POST /v1/orders",status="422"}'
-    before = [metric(placed), metric(refused), metric("tally_commands_submitted_total")]
+    before = [metric(placed), metric(refused), metric('tally_commands_submitted_total{group="main"}')]
     expect(201, market.ana("POST", "/v1/orders", limit_order("sell", "1", "10.00")))
     expect(422, market.ana("POST", "/v1/orders", limit_order("sell", "1", "10.001")))
-    after = [metric(placed), metric(refused), metric("tally_commands_submitted_total")]
+    after = [metric(placed), metric(refused), metric('tally_commands_submitted_total{group="main"}')]
     assert [late - early for late, early in zip(after, before, strict=True)] == [1, 1, 2]
-    assert metric('tally_replica_link_up{node="node-1"}') == 1
-    assert metric("tally_sequence") == market.gateway.group.machine.sequence
+    assert metric('tally_replica_link_up{group="main",node="node-1"}') == 1
+    assert metric('tally_sequence{group="main"}') == market.gateway.group.machine.sequence
     expect(200, market.ana("DELETE", "/v1/orders"))
 
 
 def test_metrics_say_which_replicas_run_the_compiled_engine(market: Market) -> None:
     text = market.gateway.client(None)("GET", "/metrics").body.decode()
     assert re.findall(r"^tally_replica_engine_compiled(.*)$", text, re.MULTILINE) == [
-        '{node="node-1"} 1.0',
-        '{node="node-2"} 0.0',
+        '{group="main",node="node-1"} 1.0',
+        '{group="main",node="node-2"} 0.0',
     ]
 
 
