@@ -274,6 +274,10 @@ class GroupTransfers:
         """What was sent and not settled yet, by number."""
         return iter(self._pending.values())
 
+    @property
+    def pending_count(self) -> int:
+        return len(self._pending)
+
     def in_flight_units(self) -> dict[int, int]:
         """What is nobody's balance although it is part of the supply, by asset."""
         units: dict[int, int] = {}

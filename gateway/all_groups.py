@@ -17,7 +17,7 @@ import orjson
 
 from engine.amounts import format_units
 from engine.events import OrderClosed
-from gateway import accounts, admin_accounts, batches, markets, mass_cancels
+from gateway import accounts, admin_accounts, batches, markets, mass_cancels, requests
 from gateway.edge import Edge
 from gateway.endpoint import Call, Handler, Reply, choose_group, may_choose
 from gateway.errors import ApiError
@@ -64,6 +64,18 @@ async def cancel_all_after(call: Call) -> Reply:
     parts = await _everywhere(call, mass_cancels.cancel_all_after)
     fire_at = [body["fires_at"] for body in parts.values() if body["fires_at"] is not None]
     return Reply(200, _receipt(call, parts) | {"fires_at": max(fire_at, default=None)})
+
+
+async def resolve(call: Call) -> Reply:
+    """An id is never seen only if no group has seen it, and then it is fenced in all of them."""
+    if names_one(call):
+        return await _in_one(call, requests.resolve)
+    parts = await _everywhere(call, requests.resolve)
+    for outcome in ("accepted", "refused"):
+        for name, body in parts.items():
+            if body["outcome"] == outcome:
+                return Reply(200, body | {"group": name})
+    return Reply(200, parts[call.edge.name] | {"group": None})
 
 
 async def set_limits(call: Call) -> Reply:

@@ -21,6 +21,8 @@ from replication.protocol import Result
 from replication.relay import Relay
 
 KEEPS_UP_ENTRIES: Final = 100  # so far behind a preferred leader may be
+RELAY_PAUSE_S: Final = 0.002  # between two looks at what is pending,
+RELAY_PAUSE_S_PER_TRANSFER: Final = 0.000_01  # and more the more there is, because each look goes over all of it
 
 
 class Log(Protocol):
@@ -59,6 +61,7 @@ class Neighbours:
         self._relay = Relay(config.group, self._destinations, propose)
         self._preference = PreferredLeader()
         self._preferred: str | None = None
+        self._relay_due_s = 0.0
         self._take_over(config)
 
     @property
@@ -80,7 +83,10 @@ class Neighbours:
         for destination in self._destinations.values():
             destination.maintain()
         now_s = self._now_s()
-        self._relay.tick(machine, leading=log.leader_ready, now_s=now_s, now_ns=time.time_ns())
+        if now_s >= self._relay_due_s:
+            pending = machine.group_transfers.pending_count
+            self._relay_due_s = now_s + RELAY_PAUSE_S + pending * RELAY_PAUSE_S_PER_TRANSFER
+            self._relay.tick(machine, leading=log.leader_ready, now_s=now_s, now_ns=time.time_ns())
         preferred = self._preferred
         if preferred is None or preferred == self._node_id:
             return

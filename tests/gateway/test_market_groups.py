@@ -251,6 +251,22 @@ def test_a_batch_is_divided_between_the_groups(two: TwoGroups) -> None:
     assert two.bo("POST", "/v1/orders/batch", {"items": items}).code == "UNKNOWN_GROUP"
 
 
+def test_a_lost_request_is_looked_for_in_every_group(two: TwoGroups) -> None:
+    """Else an order that another group took would be called never seen."""
+    expect(201, two.bo("POST", "/v1/orders", tin("sell", "1", "7.50", client_order_id="lost-1")))
+    found = expect(200, two.bo("POST", "/v1/requests/lost-1/resolve")).body
+    assert (found["outcome"], found["group"]) == ("accepted", "metals")
+    assert [one["client_order_id"] for one in found["orders"]] == ["lost-1"]
+    two.bo("POST", "/v1/orders", tin("sell", "999", "7.50", client_order_id="lost-2"))
+    assert two.bo("POST", "/v1/requests/lost-2/resolve").body["outcome"] == "refused"
+    never = expect(200, two.bo("POST", "/v1/requests/lost-3/resolve")).body
+    assert (never["outcome"], never["fenced"], never["group"]) == ("never_seen", True, None)
+    for order in (tin("sell", "1", "7.50", client_order_id="lost-3"), limit_order("sell", "1", "99.00")):
+        late = two.bo("POST", "/v1/orders", order | {"client_order_id": "lost-3"})
+        assert late.code == "FENCED"
+    expect(200, two.bo("DELETE", "/v1/orders"))
+
+
 def test_identity_is_at_home(two: TwoGroups) -> None:
     me = expect(200, two.ana("GET", "/v1/accounts/me")).body
     assert me["account"] == "Ana"
