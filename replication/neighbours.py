@@ -62,6 +62,7 @@ class Neighbours:
         self._preference = PreferredLeader()
         self._preferred: str | None = None
         self._relay_due_s = 0.0
+        self._handed_over = False
         self._take_over(config)
 
     @property
@@ -92,8 +93,9 @@ class Neighbours:
             return
         leads = log.leader_ready
         keeps_up = leads and log.match_indexes().get(preferred, 0) >= log.commit_index - KEEPS_UP_ENTRIES
-        if self._preference.should_hand_over(leads=leads, keeps_up=keeps_up, now_s=now_s):
-            log.transfer_leadership(preferred)
+        tries = self._preference.should_hand_over(leads=leads, keeps_up=keeps_up, now_s=now_s)
+        # Refused while the other is not quite level: then the next tick asks again. Told once, it stands for election.
+        self._handed_over = tries and (self._handed_over or log.transfer_leadership(preferred))
 
     def close(self) -> None:
         for destination in self._destinations.values():

@@ -27,6 +27,7 @@ CATALOGUES: Final = (
     "sim/mutants-engine-state.txt",
     "sim/mutants-engine-memory.txt",
     "sim/mutants-replication.txt",
+    "sim/mutants-groups.txt",
 )
 
 

@@ -45,10 +45,14 @@ def make_cluster(directory: Path, groups: int = 1) -> Config:
 class NodesInProcess:
     """Starts, ticks and stops the nodes of one market group; ``others`` are ticked beside it."""
 
-    def __init__(self, directory: Path, config: Config | None = None) -> None:
-        """Of the cluster in ``directory``, which is made if need be: its default group, or the one of ``config``."""
+    def __init__(self, directory: Path, config: Config | None = None, *, hurry: int = 1) -> None:
+        """Of the cluster in ``directory``, which is made if need be: its default group, or the one of ``config``.
+
+        With ``hurry`` the nodes' clock runs so many times as fast, elections excepted.
+        """
         self.config = config or make_cluster(directory)
-        self.nodes = {node_id: Node(self.config, node_id) for node_id in NODE_IDS}
+        self._clock_s = lambda: time.monotonic() * hurry
+        self.nodes = {node_id: Node(self.config, node_id, now_s=self._clock_s) for node_id in NODE_IDS}
         self.links: list[GatewayLink] = []
         self.others: list[NodesInProcess] = []
 
@@ -73,7 +77,7 @@ class NodesInProcess:
         self.nodes.pop(node_id).close()
 
     def start(self, node_id: str) -> None:
-        self.nodes[node_id] = Node(self.config, node_id)
+        self.nodes[node_id] = Node(self.config, node_id, now_s=self._clock_s)
 
     def close(self) -> None:
         for link in self.links:

@@ -92,6 +92,27 @@ def test_a_replica_with_the_data_of_another_group_halts(pair: tuple[NodesInProce
         main.tick_until(lambda: False)
 
 
+def test_the_lead_goes_to_the_node_whose_turn_it_is_and_comes_back_after_its_death(tmp_path: Path) -> None:
+    config = make_cluster(tmp_path / "cluster", groups=2)
+    group = NodesInProcess(tmp_path, of_group(config, "group-2"), hurry=20)
+    try:
+        group.tick_until(lambda: group.nodes["node-2"].status().serving)
+        open_accounts(group)
+        group.stop("node-2")
+        assert group.leader() in ("node-1", "node-3")
+        for number in range(20):
+            send_refused = SendTransfer(1, time.time_ns(), 1, 1, 0, b"main", b"late-%d" % number)
+            group.link(group.leader()).submit(send_refused)
+        group.start("node-2")
+        group.tick_until(lambda: group.nodes["node-2"].status().serving)
+        term = group.nodes["node-2"].status().term
+        rounds = iter(range(300))
+        group.tick_until(lambda: next(rounds, None) is None)
+        assert group.nodes["node-2"].status().term == term, "there it stays"
+    finally:
+        group.close()
+
+
 def test_a_group_that_is_added_while_others_run_can_be_sent_to(tmp_path: Path) -> None:
     config = make_cluster(tmp_path / "cluster")
     main = NodesInProcess(tmp_path, config)
