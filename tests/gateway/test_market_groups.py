@@ -271,6 +271,8 @@ def test_identity_is_at_home(two: TwoGroups) -> None:
     me = expect(200, two.ana("GET", "/v1/accounts/me")).body
     assert me["account"] == "Ana"
     assert two.ana("GET", "/v1/accounts/me?group=metals").code == "BAD_QUERY"
+    expect(201, two.operator("POST", "/v1/admin/assets?group=metals", {"name": "LEAD", "decimals": 1}))
+    assert b"LEAD" in two.gateway.group.machine.registry.asset_ids, "or its decimals could differ between groups"
     replicas = expect(200, two.operator("GET", "/v1/admin/replicas?group=metals")).body
     assert {one["sequence"] for one in replicas["replicas"]} == {two.gateway.others["metals"].machine.sequence}
     shown = expect(200, two.operator("GET", "/v1/admin/accounts/Ana/balances")).body

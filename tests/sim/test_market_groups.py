@@ -41,6 +41,7 @@ def euros(body: dict[str, Any]) -> dict[str, int]:
 def set_up(exchange: LocalExchange) -> tuple[Client, tuple[str, str]]:
     """The operator, and the key of ana with her funds; GLD-EUR at home and TIN-EUR in the other group."""
     operator = exchange.operator()
+    await_leaders(operator, 2)
     for asset in ("EUR", "GLD", "TIN"):
         operator.create_asset(asset, 0).expect()
     options = ["--tick", "1", "--lot", "1", "--url", exchange.url, "--data", str(exchange.directory)]
@@ -101,6 +102,17 @@ def send_until_it_trades(ana: Client) -> Response:
         response = ana.place("TIN-EUR", "buy", quantity="1", price="1", client_order_id=new_id())
         if response.ok or time.monotonic() > deadline_s:
             return response.expect()
+        time.sleep(0.05)
+
+
+def await_leaders(operator: Client, groups: int) -> None:
+    """The gateway is ready once the home group is led."""
+    deadline_s = time.monotonic() + WITHIN_S
+    while True:
+        found = operator.request("GET", "/v1/admin/groups").expect().body["groups"]
+        if len(found) == groups and all(group["leader"] for group in found):
+            return
+        assert time.monotonic() < deadline_s, found
         time.sleep(0.05)
 
 
