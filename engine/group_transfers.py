@@ -21,8 +21,6 @@ address it was sent to.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from struct import Struct
-from typing import Final
 
 from engine import rejects
 from engine.amounts import to_units
@@ -31,93 +29,21 @@ from engine.commands import NameGroup, ReceiveTransfer, SendTransfer, SettleTran
 from engine.dedup import is_valid_id
 from engine.event_writer import EventWriter
 from engine.events import GroupNamed, RequestRepeated, SentTransferChanged, TransferReceived
+from engine.group_transfer_state import (
+    ReceivedTransfer,
+    Row,
+    SentTransfer,
+    is_valid_group_name,
+    received_from,
+    received_row,
+    sent_changed,
+    sent_from,
+    sent_row,
+    transfer_received,
+)
 from engine.ledger import Ledger
 from engine.registry import Registry
-from engine.types import AMOUNT_MAX, GROUP_NAME_LENGTH_MAX, PENDING, POSTED, VOIDED, AccountSpec, AssetSpec
-
-Row = tuple[tuple[int, ...], tuple[bytes, ...]]
-
-# The numbers of rows of the snapshot, in the order of ``sent_rows`` and ``received_rows``; two texts follow each.
-SENT_ROW: Final = Struct("<QQIqBHQ")
-RECEIVED_ROW: Final = Struct("<QQIqHQ")
-
-_GROUP_NAME_CHARACTERS: Final = b"abcdefghijklmnopqrstuvwxyz0123456789-"
-
-
-def is_valid_group_name(name: bytes) -> bool:
-    """1 to 32 lower-case letters, digits and ``-``."""
-    return 0 < len(name) <= GROUP_NAME_LENGTH_MAX and not name.translate(None, _GROUP_NAME_CHARACTERS)
-
-
-class SentTransfer:
-    """``transfer_id`` is the sequence of the command that sent it.
-
-    ``refusal`` is why the destination did not take it, 0 while that is not known or not so. ``settled_sequence`` is
-    that of the command that posted or voided it, 0 if none did.
-    """
-
-    __slots__ = (
-        "account_id",
-        "amount_units",
-        "asset_id",
-        "reference",
-        "refusal",
-        "settled_sequence",
-        "status",
-        "to_group",
-        "transfer_id",
-    )
-
-    def __init__(
-        self, transfer_id: int, account_id: int, asset_id: int, amount_units: int, to_group: bytes, reference: bytes
-    ) -> None:
-        self.transfer_id = transfer_id
-        self.account_id = account_id
-        self.asset_id = asset_id
-        self.amount_units = amount_units
-        self.to_group = to_group
-        self.reference = reference
-        self.status = PENDING
-        self.refusal = rejects.ACCEPTED
-        self.settled_sequence = 0
-
-
-class ReceivedTransfer:
-    """What a transfer of another group came to here. ``account_id`` and ``asset_id`` are 0 where there was none.
-
-    ``sequence`` is that of the command that brought it first.
-    """
-
-    __slots__ = (
-        "account_id",
-        "amount_units",
-        "asset_id",
-        "from_group",
-        "reference",
-        "refusal",
-        "sequence",
-        "transfer_id",
-    )
-
-    def __init__(
-        self,
-        transfer_id: int,
-        account_id: int,
-        asset_id: int,
-        amount_units: int,
-        refusal: int,
-        sequence: int,
-        from_group: bytes,
-        reference: bytes,
-    ) -> None:
-        self.transfer_id = transfer_id
-        self.account_id = account_id
-        self.asset_id = asset_id
-        self.amount_units = amount_units
-        self.refusal = refusal
-        self.sequence = sequence
-        self.from_group = from_group
-        self.reference = reference
+from engine.types import AMOUNT_MAX, PENDING, POSTED, VOIDED, AccountSpec, AssetSpec
 
 
 class GroupTransfers:
@@ -174,7 +100,7 @@ class GroupTransfers:
         self._add_sent(transfer)
         self._ledger.hold(transfer.account_id, transfer.asset_id, amount_units)
         self._ledger.spend_held(transfer.account_id, transfer.asset_id, amount_units)
-        emit(_sent(transfer))
+        emit(sent_changed(transfer))
         return rejects.ACCEPTED
 
     def receive(self, command: ReceiveTransfer, sequence: int, emit: EventWriter) -> int:
@@ -198,7 +124,7 @@ class GroupTransfers:
                 self.conflicts_with = known.sequence
                 return rejects.ID_CONFLICT
             emit(RequestRepeated(known.sequence, rejects.ACCEPTED))
-            emit(_received(known))
+            emit(transfer_received(known))
             return rejects.ACCEPTED
 
         refusal = rejects.ACCEPTED
@@ -221,7 +147,7 @@ class GroupTransfers:
         self._received[transfer.from_group, transfer.transfer_id] = transfer
         if not refusal:
             self._ledger.deposit(transfer.account_id, transfer.asset_id, transfer.amount_units)
-        emit(_received(transfer))
+        emit(transfer_received(transfer))
         return rejects.ACCEPTED
 
     def settle(self, command: SettleTransfer, sequence: int, emit: EventWriter) -> int:
@@ -235,7 +161,7 @@ class GroupTransfers:
                 self.conflicts_with = transfer.settled_sequence
                 return rejects.WRONG_STATE
             emit(RequestRepeated(transfer.settled_sequence, rejects.ACCEPTED))
-            emit(_sent(transfer))
+            emit(sent_changed(transfer))
             return rejects.ACCEPTED
 
         transfer.settled_sequence = sequence
@@ -247,7 +173,7 @@ class GroupTransfers:
         else:
             transfer.status = POSTED
             self._ledger.reduce_supply(transfer.asset_id, transfer.amount_units)
-        emit(_sent(transfer))
+        emit(sent_changed(transfer))
         return rejects.ACCEPTED
 
     def known_reference(self, command: SendTransfer) -> tuple[int, bool] | None:
@@ -268,7 +194,7 @@ class GroupTransfers:
     def report(self, transfer_id: int) -> SentTransferChanged | None:
         """A transfer that was sent, as it stands."""
         transfer = self._sent.get(transfer_id)
-        return None if transfer is None else _sent(transfer)
+        return None if transfer is None else sent_changed(transfer)
 
     def pending(self) -> Iterator[SentTransfer]:
         """What was sent and not settled yet, by number."""
@@ -300,12 +226,12 @@ class GroupTransfers:
         """What an account (0: any) sent, with numbers above ``after_id``, by number."""
         for transfer in self._sent.values():
             if transfer.transfer_id > after_id and account_id in (0, transfer.account_id):
-                yield _sent(transfer)
+                yield sent_changed(transfer)
 
     def received(self, from_group: bytes, transfer_id: int) -> TransferReceived | None:
         """What a transfer of another group came to here; None if it never came."""
         transfer = self._received.get((from_group, transfer_id))
-        return None if transfer is None else _received(transfer)
+        return None if transfer is None else transfer_received(transfer)
 
     @property
     def is_empty(self) -> bool:
@@ -316,49 +242,20 @@ class GroupTransfers:
         return (self._named_sequence,), (self.name,)
 
     def sent_rows(self) -> list[Row]:
-        """All that was sent by ascending number, as :data:`SENT_ROW` and the texts to_group, reference."""
-        return [
-            (
-                (
-                    transfer.transfer_id,
-                    transfer.account_id,
-                    transfer.asset_id,
-                    transfer.amount_units,
-                    transfer.status,
-                    transfer.refusal,
-                    transfer.settled_sequence,
-                ),
-                (transfer.to_group, transfer.reference),
-            )
-            for _, transfer in sorted(self._sent.items())
-        ]
+        """All that was sent, by ascending number."""
+        return [sent_row(transfer) for _, transfer in sorted(self._sent.items())]
 
     def received_rows(self) -> list[Row]:
-        """All that was received by group and number, as :data:`RECEIVED_ROW` and the texts from_group, reference."""
-        return [
-            (
-                (
-                    transfer.transfer_id,
-                    transfer.account_id,
-                    transfer.asset_id,
-                    transfer.amount_units,
-                    transfer.refusal,
-                    transfer.sequence,
-                ),
-                (transfer.from_group, transfer.reference),
-            )
-            for _, transfer in sorted(self._received.items())
-        ]
+        """All that was received, by group and number."""
+        return [received_row(transfer) for _, transfer in sorted(self._received.items())]
 
     def restore(self, name_row: Row, sent_rows: Iterable[Row], received_rows: Iterable[Row]) -> None:
         """Fill an empty desk; balances and supplies are in the ledger already."""
         (self._named_sequence,), (self.name,) = name_row
-        for (number, account_id, asset_id, amount_units, status, refusal, settled), texts in sent_rows:
-            sent = SentTransfer(number, account_id, asset_id, amount_units, *texts)
-            sent.status, sent.refusal, sent.settled_sequence = status, refusal, settled
-            self._add_sent(sent)
-        for (number, account_id, asset_id, amount_units, refusal, sequence), texts in received_rows:
-            received = ReceivedTransfer(number, account_id, asset_id, amount_units, refusal, sequence, *texts)
+        for row in sent_rows:
+            self._add_sent(sent_from(row))
+        for row in received_rows:
+            received = received_from(row)
             self._received[received.from_group, received.transfer_id] = received
 
     def _add_sent(self, transfer: SentTransfer) -> None:
@@ -369,31 +266,6 @@ class GroupTransfers:
         if transfer.status == PENDING:
             self._pending[transfer.transfer_id] = transfer
         self._registry.standing(transfer.account_id).names_references = 1
-
-
-def _sent(transfer: SentTransfer) -> SentTransferChanged:
-    return SentTransferChanged(
-        transfer_id=transfer.transfer_id,
-        account_id=transfer.account_id,
-        asset_id=transfer.asset_id,
-        amount_units=transfer.amount_units,
-        status=transfer.status,
-        refusal=transfer.refusal,
-        to_group=transfer.to_group,
-        reference=transfer.reference,
-    )
-
-
-def _received(transfer: ReceivedTransfer) -> TransferReceived:
-    return TransferReceived(
-        transfer_id=transfer.transfer_id,
-        account_id=transfer.account_id,
-        asset_id=transfer.asset_id,
-        amount_units=transfer.amount_units,
-        refusal=transfer.refusal,
-        from_group=transfer.from_group,
-        reference=transfer.reference,
-    )
 
 
 def _is_same(

@@ -19,7 +19,7 @@ from typing import Final
 from blake3 import blake3
 
 from engine.entry import CHAIN_SIZE
-from engine.group_transfers import RECEIVED_ROW, SENT_ROW
+from engine.group_transfer_state import RECEIVED_ROW, SENT_ROW
 from engine.machine import Machine
 from engine.mirrors import MIRROR_ROW
 from engine.orders import Order

@@ -24,7 +24,7 @@ from engine import rejects
 from engine.codec import CodecError, decode_events, encode_command, pack_route
 from engine.commands import NameGroup, ReceiveTransfer, SettleTransfer
 from engine.events import CommandRejected, TransferReceived
-from engine.group_transfers import SentTransfer
+from engine.group_transfer_state import SentTransfer
 from engine.machine import Machine
 from engine.types import EXCHANGE_ACCOUNT, TransferRoute
 from replication.halt import Halt
