@@ -246,13 +246,12 @@ class SimulatedProcess:
         except CutOff as cut:
             self.cut_off(f"cut off {cut}")
         except Exception as fault:
-            code = exit_code(fault)
+            code, described = exit_code(fault), simulation.describe(fault)
+            self.end(f"exit code {code}: {described}")
             if code is None or code == EXIT_HALTED:
-                self.halted = f"{type(fault).__name__}: {fault}"
-                self.end(f"exit code {code}: {self.halted}")
-                simulation.onlooker.halted(self, fault)
+                self.halted = described
+                simulation.onlooker.halted(self.name, described)
             else:
-                self.end(f"exit code {code}: {fault}")
                 simulation.timeline.after(_RESTART_PAUSE_S, self.start)
 
     def start_again(self) -> None:

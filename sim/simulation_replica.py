@@ -89,7 +89,7 @@ class SimulatedSnapshotWriter:
             process.cut_off(f"cut off {cut}")
         except (lmdb.Error, OSError) as error:
             self._state = "failed"
-            simulation.trace.add("snapshot", process.name, f"failed: {error}")
+            simulation.trace.add("snapshot", process.name, f"failed: {simulation.describe(error)}")
         else:
             self._state = "done"
             simulation.onlooker.snapshot_written(process.name, meta)

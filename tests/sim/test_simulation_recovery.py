@@ -65,7 +65,7 @@ def test_i6_a_flipped_bit_is_named_by_the_auditor_and_keeps_the_replica_down() -
                 process.start()
             assert f"the archive is damaged at sequence {damaged}" in process.halted
             before = simulation.clients.tally["answered"]
-            simulation.play(1.0)
+            simulation.play(3.0)
             assert simulation.clients.tally["answered"] > before + 100, "the others go on"
 
 
