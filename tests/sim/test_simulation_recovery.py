@@ -65,7 +65,7 @@ def test_i6_a_flipped_bit_is_named_by_the_auditor_and_keeps_the_replica_down() -
                 process.start()
             assert f"the archive is damaged at sequence {damaged}" in process.halted
             before = simulation.clients.tally["answered"]
-            simulation.play(1.0)
+            simulation.play(3.0)
             assert simulation.clients.tally["answered"] > before + 100, "the others go on"
 
 
@@ -79,3 +79,36 @@ def flip_a_bit_of_sequence(simulation: Simulation, name: str, sequence: int) -> 
                 segment.path.write_bytes(data)
                 return entry.first_sequence
     raise AssertionError(f"sequence {sequence} is not in the archive of {name}")
+
+
+def test_a_replica_without_its_disk_elects_nobody_who_lacks_what_it_acknowledged() -> None:
+    """One follower is far behind, the other loses its disk, the leader its power: nobody who runs has all of it.
+
+    So nobody leads, however well the two hear each other, until the old leader is back (docs/adr/0016).
+    """
+    with memory_directory() as directory:
+        simulation = Simulation(4, directory, faults=calm(draw_faults(Random(4))))
+        with simulation.in_virtual_time():
+            simulation.set_up()
+            simulation.begin()
+            simulation.play(0.5)
+            leader = simulation.leader()
+            assert leader is not None
+            behind, empty = (process for process in simulation.processes.values() if process is not leader)
+            for name in (leader.name, empty.name):
+                simulation.network.block(name, behind.name, 60.0)
+                simulation.network.block(behind.name, name, 60.0)
+            simulation.play(1.0)
+            empty.end("its disk is lost", power_lost=True)
+            simulation.onlooker.disk_lost(empty.name)
+            empty.replace_disk()
+            leader.end("gone", power_lost=True)
+            simulation.network.heal()
+            empty.start()
+            simulation.play(20.0)
+            assert simulation.leader() is None
+            leader.start()
+            simulation.settle()
+            assert simulation.leader() is not None
+        judgement = judge(simulation)
+    assert judgement.verdict is not Verdict.FAIL, judgement.reason
