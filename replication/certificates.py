@@ -182,8 +182,15 @@ def _write_pair(certificate_file: Path, certificate: x509.Certificate, key_file:
 
 
 def _write_new(path: Path, content: bytes, *, mode: int) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    """Write a file complete or not at all. FileExistsError if it is there."""
+    unfinished = path.with_name(path.name + ".new")
+    unfinished.unlink(missing_ok=True)
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+    try:
+        os.link(unfinished, path)
+    finally:
+        unfinished.unlink()
