@@ -32,6 +32,7 @@ examples:
   tally load --seconds 10                how many orders a second are committed over HTTP
   tally accept                           play the acceptance scenarios on the running exchange
   tally judge normal-seed23.bin.xz       execute a workload of a public benchmark and hash what was reported
+  tally sim --seed 7                     break a simulated cluster in every way and see whether it keeps its promises
   tally replay tally-data                execute the whole log again and compare every replica with it
   tally admin certs --config c.toml --out tls     certificates for the machines of a cluster
 
@@ -56,6 +57,34 @@ examples:
 
 The file is a workload of flash1-dev/matching-engine-benchmark. The engine executes it in this process; no exchange is
 needed. Exit code 1 if the hash is not the expected one, or if the engine does what the benchmark's rules do not know.
+"""
+
+
+_REPLAY_EXAMPLES: Final = """\
+examples:
+  tally replay tally-data                                       execute the whole history of this machine's exchange
+  tally call GET /v1/nodes > nodes.json                         the keys that receipts are signed with
+  tally call GET /v1/receipts/17 > receipt.json                 what happened at sequence 17, signed
+  tally replay --verify-receipt receipt.json --public-key nodes.json
+  tally replay --verify-receipt receipt.json --archive tally-data
+  tally replay --verify-receipt receipt.json --chain-head 17:9c41...e07a
+
+Exit codes of --verify-receipt: 0 confirmed, 1 refuted, 2 the command line or a file cannot be used, 3 undecided.
+docs/receipts.md says what each check proves.
+"""
+
+
+_SIM_EXAMPLES: Final = """\
+examples:
+  tally sim                                  a fresh seed, one virtual minute
+  tally sim --seed 7 --minutes 5             one seed; the same one does the same again, to the last byte
+  tally sim --seed 1 --seeds 100             a hundred seeds; stops at the first that fails
+  tally sim --seed 7 --nodes 5 --trace-hash  five replicas, and a hash over everything that happened
+
+One process runs the real replicas on simulated clocks, links and disks. Clients trade and retry while replicas are
+killed, machines lose power, disks fail and paths are cut. Exit code 0: pass; 1: a promise was broken, and the output
+ends with what happened before and the command that repeats it; 3: unknown, too little happened to show anything.
+docs/simulator.md says more.
 """
 
 
@@ -172,13 +201,28 @@ def build_parser() -> argparse.ArgumentParser:
     judge.add_argument("--json", action="store_true", help="print the result as JSON")
     judge.set_defaults(run=_judge)
 
-    replay = commands.add_parser("replay", help="execute the whole log again and verify it")
+    replay = commands.add_parser(
+        "replay",
+        help="execute the whole log again and verify it, or check one receipt",
+        epilog=_REPLAY_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     replay.add_argument(
         "directory",
         type=Path,
         nargs="?",
         default=DEFAULT_DIRECTORY,
         help="folder of `tally up`, or of one replica (%(default)s); it may be running",
+    )
+    replay.add_argument("--verify-receipt", type=Path, metavar="FILE", help="check this receipt, and execute nothing")
+    replay.add_argument(
+        "--archive", type=Path, metavar="DIR", help="look the receipt up there: a folder like the above, or a copy"
+    )
+    replay.add_argument(
+        "--chain-head", metavar="SEQUENCE:CHAIN", help="compare the receipt with the chain as it was after a sequence"
+    )
+    replay.add_argument(
+        "--public-key", metavar="KEY", help="whose signature it must be: 64 digits, or a file (nodes.json)"
     )
     replay.set_defaults(run=_replay)
 
@@ -193,6 +237,28 @@ def build_parser() -> argparse.ArgumentParser:
     mutants.add_argument("--jobs", type=_positive, default=1, metavar="N", help="how many at a time (%(default)s)")
     mutants.add_argument("--table", action="store_true", help="print the table of docs/mutants.md and stop")
     mutants.set_defaults(run=_mutants)
+
+    sim = commands.add_parser(
+        "sim",
+        help="break a whole cluster on virtual time: does it keep its promises?",
+        epilog=_SIM_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    sim.add_argument(
+        "--seed", type=_natural, metavar="N", help="the first seed; without it a fresh one, which is printed"
+    )
+    sim.add_argument(
+        "--seeds", type=_positive, default=1, metavar="K", help="run so many, one after the other (%(default)s)"
+    )
+    sim.add_argument(
+        "--minutes", type=_minutes, default=1.0, metavar="M", help="virtual minutes of trade and trouble (%(default)g)"
+    )
+    sim.add_argument("--nodes", type=_nodes, default=3, metavar="N", help="replicas, 3 to 9 (%(default)s)")
+    sim.add_argument("--trace-hash", action="store_true", help="print a hash over everything that happened")
+    sim.add_argument(
+        "--keep", type=Path, metavar="DIR", help="leave the replicas' files there, one folder for each seed"
+    )
+    sim.set_defaults(run=_sim)
 
     version = commands.add_parser("version", help="print the version")
     version.set_defaults(run=_version)
@@ -334,6 +400,15 @@ def _judge(arguments: argparse.Namespace) -> int:
 
 
 def _replay(arguments: argparse.Namespace) -> int:
+    options = (arguments.archive, arguments.chain_head, arguments.public_key)
+    if arguments.verify_receipt is not None:
+        from sim.receipt_audit import main as verify_receipt
+
+        archive, chain_head, public_key = options
+        return verify_receipt(arguments.verify_receipt, archive=archive, chain_head=chain_head, public_key=public_key)
+    if options != (None, None, None):
+        _fail("replay", "--archive, --chain-head and --public-key go with --verify-receipt")
+        return 2
     from sim.audit import main as audit
 
     return audit(arguments.directory)
@@ -355,6 +430,23 @@ def _mutants(arguments: argparse.Namespace) -> int:
     from sim.mutants import main as mutants
 
     return mutants(only=arguments.only, jobs=arguments.jobs, print_table=arguments.table)
+
+
+def _sim(arguments: argparse.Namespace) -> int:
+    from sim.simulate import main as simulate
+
+    try:
+        return simulate(
+            version=VERSION,
+            seed=arguments.seed,
+            seeds=arguments.seeds,
+            minutes=arguments.minutes,
+            nodes=arguments.nodes,
+            trace_hash=arguments.trace_hash,
+            keep=arguments.keep,
+        )
+    except OSError as error:
+        return _fail("sim", error)
 
 
 def _version(_arguments: argparse.Namespace) -> int:
@@ -390,6 +482,28 @@ def _fail(command: str, reason: object) -> int:
 def _port(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) > 65_535:
         raise argparse.ArgumentTypeError(f"{text!r} is not a port from 0 to 65535")
+    return int(text)
+
+
+def _natural(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
+    return int(text)
+
+
+def _minutes(text: str) -> float:
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = 0.0
+    if not 0.01 <= minutes <= 10_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of minutes from 0.01 to 10000")
+    return minutes
+
+
+def _nodes(text: str) -> int:
+    if text not in ("3", "4", "5", "6", "7", "8", "9"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of replicas from 3 to 9")
     return int(text)
 
 

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 from engine.amounts import format_units
 from engine.types import ROLE_NAMES
-from gateway.edge import Edge
 from gateway.endpoint import Call, Reply
-from gateway.parsing import read_query
 from gateway.rendering import Json
 
 
 async def show(call: Call) -> Reply:
-    read_query(call.query, frozenset())
-    answer = await call.edge.group.query("account", {"account_id": call.caller.account_id})
+    call.read_parameters()
+    answer = await call.ask("account", {"account_id": call.caller.account_id})
     return Reply(200, {"sequence": answer.sequence, **account_body(answer.value)})
 
 
 async def show_balances(call: Call) -> Reply:
-    read_query(call.query, frozenset())
+    call.read_parameters()
     account_id = call.caller.account_id
-    return await balances_reply(call.edge, account_id, await call.edge.account_name(account_id))
+    return await balances_reply(call, account_id, await call.edge.account_name(account_id))
 
 
-async def balances_reply(edge: Edge, account_id: int, name: str) -> Reply:
-    answer = await edge.group.query("balances", {"account_id": account_id})
+async def balances_reply(call: Call, account_id: int, name: str) -> Reply:
+    answer = await call.ask("balances", {"account_id": account_id})
     balances = [_balance_body(balance) for balance in answer.value]
     return Reply(200, {"sequence": answer.sequence, "account": name, "balances": balances})
 

@@ -29,7 +29,6 @@ from gateway.parsing import (
     read_id,
     read_integer,
     read_object,
-    read_query,
     required,
 )
 from gateway.rendering import Json
@@ -103,9 +102,9 @@ async def deposit(call: Call) -> Reply:
 
 
 async def show_balances(call: Call) -> Reply:
-    read_query(call.query, frozenset())
+    call.read_parameters()
     name = call.path["name"]
-    return await balances_reply(call.edge, await call.edge.account_id(name), name)
+    return await balances_reply(call, await call.edge.account_id(name), name)
 
 
 async def set_limits(call: Call) -> Reply:

@@ -24,6 +24,7 @@ from gateway.groups import Group
 from gateway.metrics import GatewayMetrics
 from gateway.outcomes import receipt_of
 from gateway.parsing import check_id
+from replication.protocol import Answer
 
 _BOOTSTRAP_PAUSE_S: Final = 0.5
 
@@ -54,7 +55,9 @@ class Edge:
         self.master_key = master_key
         self.receive_timeout_s = receive_timeout_ms / 1_000
         self.keys = KeyRing(master_key, self._fetch_key)
-        self.directory = Directory(lambda: group.query("directory", {}))
+        self.directory = Directory(lambda: self._fact("directory", {}))
+        self.facts_sequence = 0
+        """A replica that has come so far knows every account, key, asset and market that this gateway remembers."""
         self.not_ready_because = "the gateway is starting"
         self._bootstrap_operator = bootstrap_operator
         self._account_names: dict[int, str] = {}
@@ -74,7 +77,7 @@ class Edge:
 
     def unreadiness(self) -> str:
         """Why requests cannot be served right now, or "" if they can."""
-        return self.not_ready_because or ("" if self.group.has_leader else "no replica leads at the moment")
+        return self.not_ready_because or ("" if self.group.leader is not None else "no replica leads at the moment")
 
     def new_id(self) -> str:
         """An id for a request whose client gave none, so that this gateway may send it again."""
@@ -83,7 +86,7 @@ class Edge:
     async def account_name(self, account_id: int) -> str:
         """The name of an account that exists. Names never change."""
         if account_id not in self._account_names:
-            answer = await self.group.query("account", {"account_id": account_id})
+            answer = await self._fact("account", {"account_id": account_id})
             self._account_names[account_id] = answer.value["name"]
         return self._account_names[account_id]
 
@@ -91,15 +94,21 @@ class Edge:
         """The number of the account with this name, which a client gave."""
         check_id(name, "account")
         if name not in self._account_ids:
-            answer = await self.group.query("account_by_name", {"name": name})
+            answer = await self._fact("account_by_name", {"name": name})
             if answer.value is None:
                 raise NotFound("UNKNOWN_ACCOUNT", f"There is no account {shown(name)}.", sequence=answer.sequence)
             self._account_ids[name] = answer.value["account_id"]
         return self._account_ids[name]
 
     async def _fetch_key(self, key_id: str) -> dict[str, Any] | None:
-        record: dict[str, Any] | None = (await self.group.query("api_key", {"key_id": key_id})).value
+        record: dict[str, Any] | None = (await self._fact("api_key", {"key_id": key_id})).value
         return record
+
+    async def _fact(self, name: str, arguments: dict[str, Any]) -> Answer:
+        """Ask the leader for something that is never changed once it is there, so that it may be remembered."""
+        answer = await self.group.query(name, arguments)
+        self.facts_sequence = max(self.facts_sequence, answer.sequence)
+        return answer
 
     async def _get_ready(self) -> None:
         while True:

@@ -16,8 +16,11 @@ from engine.commands import Command
 from gateway.auth import Caller, read_signature
 from gateway.edge import Edge
 from gateway.errors import ApiError, BodyTooLarge, Forbidden, Internal, OutcomeUnknown, Refused
+from gateway.freshness import FRESHNESS_PARAMETERS, AtLeast, read_freshness
 from gateway.outcomes import Outcome
+from gateway.parsing import read_query
 from gateway.rendering import Json
+from replication.protocol import Answer
 
 BODY_BYTES_MAX: Final = 64 * 1024
 BATCH_BODY_BYTES_MAX: Final = 1024 * 1024
@@ -45,7 +48,7 @@ class Reply(NamedTuple):
 class Call:
     """One request of one caller, on its way through a handler."""
 
-    __slots__ = ("_caller", "body", "commands_left", "edge", "issued_at_ns", "path", "query")
+    __slots__ = ("_at_least", "_caller", "body", "commands_left", "edge", "issued_at_ns", "path", "query")
 
     def __init__(self, edge: Edge, path: dict[str, str], query: bytes, body: bytes) -> None:
         self.edge = edge
@@ -55,6 +58,7 @@ class Call:
         self.issued_at_ns = 0
         self.commands_left = False
         self._caller: Caller | None = None
+        self._at_least: AtLeast | None = None
 
     @property
     def caller(self) -> Caller:
@@ -64,6 +68,20 @@ class Call:
     def sign_in(self, caller: Caller, issued_at_ns: int) -> None:
         self._caller = caller
         self.issued_at_ns = issued_at_ns
+
+    def read_parameters(self, allowed: frozenset[str] = frozenset()) -> dict[str, str]:
+        """The query of a read: what the route allows, and how new its answers must be, which counts in ``ask``."""
+        parameters = read_query(self.query, allowed | FRESHNESS_PARAMETERS)
+        self._at_least = read_freshness(parameters)
+        return parameters
+
+    async def ask(self, name: str, arguments: dict[str, Any]) -> Answer:
+        """Ask the leader or, if the request says how new is enough, any replica. Raises NoLeader or TooOld."""
+        if self._at_least is None:
+            return await self.edge.group.query(name, arguments)
+        # The arguments name accounts and markets that this gateway remembers: the replica must know them too.
+        minimum = max(self._at_least.min_sequence, self.edge.facts_sequence)
+        return await self.edge.group.query_any(name, arguments, self._at_least._replace(min_sequence=minimum))
 
     async def execute(self, command: Command) -> Outcome:
         """Send one command. Raises what kept it from being executed, or from being known to be."""

@@ -4,14 +4,17 @@
     |-- BadRequest           400  the request cannot be read: BAD_JSON, MISSING_FIELD, BAD_DECIMAL, BAD_TIME, ...
     |-- Unauthenticated      401  MISSING_SIGNATURE, UNKNOWN_KEY, BAD_SIGNATURE, REQUEST_EXPIRED
     |-- Forbidden            403  NOT_ALLOWED
-    |-- NotFound             404  NO_SUCH_ROUTE, UNKNOWN_MARKET, UNKNOWN_ACCOUNT, UNKNOWN_ASSET, UNKNOWN_ORDER, ...
+    |-- NotFound             404  NO_SUCH_ROUTE, UNKNOWN_MARKET, UNKNOWN_ACCOUNT, UNKNOWN_ORDER, UNKNOWN_SEQUENCE, ...
     |-- MethodNotAllowed     405
     |-- RequestTimeout       408  the request did not arrive in time
     |-- BodyTooLarge         413
     |-- HeadTooLarge         431
+    |-- ReceiptTooLarge      422  RECEIPT_TOO_LARGE
     |-- Refused                   the state machine said no: the codes of engine.rejects; an outcome in the log
     |-- Internal             500  a fault of ours
     |-- NoLeader             503  nobody could take the command; it certainly did not happen
+    |-- NotArchived          503  NOT_ARCHIVED: no replica that could be asked has this part of the history
+    |-- TooOld               503  TOO_OLD: no replica has come as far as a read asked for
     |-- Overloaded           503  too many requests wait already; it certainly did not happen
     `-- OutcomeUnknown       504  sent, but no answer: only a retry with the same id finds out
 
@@ -156,6 +159,40 @@ class NoLeader(ApiError):
 
     def __init__(self) -> None:
         super().__init__("NO_LEADER", "No replica leads at the moment. Nothing happened; try again.")
+
+
+class TooOld(ApiError):
+    """``sequence`` is how far the replica had come that was asked last."""
+
+    status = 503
+
+    def __init__(self, min_sequence: int, wait_ms: int, sequence: int) -> None:
+        super().__init__(
+            "TOO_OLD",
+            f"No replica that was asked has applied sequence {min_sequence} within {wait_ms} ms. "
+            "Ask again, or without min_sequence.",
+        )
+        self.sequence = sequence
+
+
+class ReceiptTooLarge(ApiError):
+    status = 422
+
+    def __init__(self, sequence: int) -> None:
+        super().__init__(
+            "RECEIPT_TOO_LARGE",
+            f"The entry with sequence {sequence} is too large for a receipt; `tally replay` reads it from the archive.",
+        )
+
+
+class NotArchived(ApiError):
+    status = 503
+
+    def __init__(self, sequence: int) -> None:
+        super().__init__(
+            "NOT_ARCHIVED",
+            f"No replica that could be asked has sequence {sequence} in its archive. Try again when all replicas run.",
+        )
 
 
 class Overloaded(ApiError):

@@ -12,15 +12,15 @@ from typing import Any
 from engine.codec import decode_events, unpack_schedule, unpack_tiers
 from engine.events import Event, FeeTiersSet, MarketScheduleSet
 from gateway.endpoint import Call, Reply
-from gateway.parsing import PAGE_PARAMETERS, query_page, read_query
+from gateway.parsing import PAGE_PARAMETERS, query_page
 from gateway.rendering import Json
 
 
 async def show(call: Call) -> Reply:
     """The entries of the log after a sequence. ``more``: ask again after the last of them, or as before if none."""
-    page = query_page(read_query(call.query, PAGE_PARAMETERS))
+    page = query_page(call.read_parameters(PAGE_PARAMETERS))
     arguments = {"after_sequence": page.after, "limit": page.limit}
-    answer = await call.edge.group.query("events", arguments)
+    answer = await call.ask("events", arguments)
     entries = [entry_body(entry) for entry in answer.value["entries"]]
     return Reply(200, {"sequence": answer.sequence, "entries": entries, "more": answer.value["more"]})
 

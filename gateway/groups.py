@@ -18,12 +18,15 @@ from typing import Any, Final
 
 from engine.codec import RECORD_LENGTH_MAX
 from gateway.errors import ApiError, NoLeader, Overloaded
+from gateway.fresh_reads import FreshReads, Links
+from gateway.freshness import AtLeast
 from gateway.metrics import GroupMetrics
 from gateway.outcomes import Outcome
 from gateway.replica_link import ReplicaLink
 from gateway.submissions import OnOutcome, Submissions
 from replication.protocol import (
     FRAME_BYTES_MAX,
+    NOT_LEADING,
     RESULT,
     Answer,
     ProtocolError,
@@ -78,6 +81,9 @@ class Group:
         self.sequence = 0
         self.term = 0
         self.replicas = {node_id: Replica(node_id, host, port) for node_id, (host, port) in doors.items()}
+        self.cluster_id = credentials.identity.cluster_id
+        self.public_keys: dict[str, str] = {}
+        """What the receipts of each node are checked with, in hexadecimal, as it said last."""
         self._credentials = credentials
         self._metrics = metrics
         self._request_timeout_s = request_timeout_ms / 1_000
@@ -87,12 +93,13 @@ class Group:
         self._submissions = Submissions(metrics)
         self._flush_scheduled = False
         self._paused_until_s = 0.0
+        self._fresh_reads = FreshReads(self._open_links, self._ask_link)
         self._queries: dict[int, tuple[ReplicaLink, asyncio.Future[Answer | None]]] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
-    def has_leader(self) -> bool:
-        return self._leader is not None
+    def leader(self) -> ReplicaLink | None:
+        return self._leader
 
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -132,7 +139,10 @@ class Group:
         return await asyncio.gather(*futures)
 
     async def query(self, name: str, arguments: dict[str, Any]) -> Answer:
-        """Ask the leader, whichever it is by then. Raises NoLeader if nobody answers in time."""
+        """Ask the leader, whichever it is by then: nobody was told anything before this call that the answer lacks.
+
+        Raises NoLeader if nobody answers in time.
+        """
         deadline_s = self._loop.time() + min(_QUERY_TIMEOUT_S, self._request_timeout_s)
         while (remaining_s := deadline_s - self._loop.time()) > 0:
             try:
@@ -141,34 +151,62 @@ class Group:
                 break
             leader = self._leader
             if leader is not None:
-                answer = await self._ask(leader, name, arguments, deadline_s)
+                answer = await self._ask_link(leader, name, arguments, deadline_s)
                 if answer is not None and not answer.error:
-                    self._saw_sequence(answer.sequence)
                     return answer
-                if answer is not None:
+                if answer is not None and answer.error != NOT_LEADING:
                     logger.warning("query %s answered with an error by %s: %s", name, leader.node_id, answer.error)
             await asyncio.sleep(_QUERY_PAUSE_S)
         raise NoLeader
 
-    async def query_replica(self, node_id: str, name: str, arguments: dict[str, Any]) -> Answer | None:
-        """Ask one replica, leader or not. None if it cannot be reached in time."""
+    async def query_any(self, name: str, arguments: dict[str, Any], at_least: AtLeast) -> Answer:
+        """Ask any replica that has come far enough (``gateway.fresh_reads``). Raises TooOld or NoLeader."""
+        return await self._fresh_reads.ask(name, arguments, at_least)
+
+    async def query_replica(
+        self, node_id: str, name: str, arguments: dict[str, Any], *, min_sequence: int | None = None
+    ) -> Answer | None:
+        """Ask one replica, leader or not: about itself, or about a state that has this sequence.
+
+        None if it does not answer in time, or refuses.
+        """
         link = self.replicas[node_id].link
         if link is None or not link.open:
             return None
-        answer = await self._ask(link, name, arguments, self._loop.time() + _QUERY_TIMEOUT_S)
+        answer = await self._ask_link(
+            link, name, arguments, self._loop.time() + _QUERY_TIMEOUT_S, min_sequence=min_sequence
+        )
         return None if answer is None or answer.error else answer
 
-    async def _ask(self, link: ReplicaLink, name: str, arguments: dict[str, Any], deadline_s: float) -> Answer | None:
+    async def _ask_link(
+        self,
+        link: ReplicaLink,
+        name: str,
+        arguments: dict[str, Any],
+        deadline_s: float,
+        *,
+        min_sequence: int | None = None,
+        wait_ms: int = 0,
+    ) -> Answer | None:
+        """What one replica answers, refusals included; None if it does not in time or its link is lost."""
         correlation = next(self._correlations) & _CORRELATION_MASK
         future: asyncio.Future[Answer | None] = self._loop.create_future()
         self._queries[correlation] = (link, future)
-        link.send(encode_message(Query(correlation, name, arguments)))
+        link.send(encode_message(Query(correlation, name, arguments, min_sequence, wait_ms)))
         try:
-            return await asyncio.wait_for(future, deadline_s - self._loop.time())
+            answer = await asyncio.wait_for(future, deadline_s - self._loop.time())
         except TimeoutError:
             return None
         finally:
             del self._queries[correlation]
+        if answer is not None:
+            self._saw_sequence(answer.sequence)
+            self._metrics.read_answered(link.node_id, answer.error)
+        return answer
+
+    def _open_links(self) -> Links:
+        links = [replica.link for replica in self.replicas.values() if replica.link is not None and replica.link.open]
+        return Links(self._leader, [link for link in links if link is not self._leader])
 
     def _schedule_flush(self) -> None:
         """Flush at the end of this turn of the loop, or once the pause after a refusal is over."""
@@ -207,6 +245,7 @@ class Group:
                 waiting[1].set_result(message)
         elif isinstance(message, Status):
             self.replicas[link.node_id].status = message
+            self.public_keys[link.node_id] = message.public_key
             self._metrics.replica_sequence[link.node_id].set(message.sequence)
             self._metrics.engine_compiled[link.node_id].set(message.compiled)
             self._metrics.fsyncs[link.node_id].set(message.fsyncs)
@@ -269,7 +308,7 @@ class Group:
     def _new_link(self, replica: Replica) -> ReplicaLink:
         replica.link = ReplicaLink(
             replica.node_id,
-            self._credentials.identity.cluster_id,
+            self.cluster_id,
             on_open=self._link_open,
             on_frame=self._receive,
             on_lost=self._link_lost,

@@ -7,7 +7,7 @@ from typing import Final
 from engine.types import SIDE_NAMES
 from gateway.endpoint import Call, Reply
 from gateway.market_bodies import living_market_body
-from gateway.parsing import query_count, read_query
+from gateway.parsing import query_count
 from gateway.rendering import Json, Market, timestamp_text
 
 _DEPTH_DEFAULT: Final = 20
@@ -16,34 +16,33 @@ _COUNT_MAX: Final = 1_000
 
 
 async def list_assets(call: Call) -> Reply:
-    read_query(call.query, frozenset())
-    directory = call.edge.directory
-    sequence = await directory.refresh()
-    assets = [{"asset": asset.name, "decimals": asset.decimals} for asset in directory.assets.values()]
-    return Reply(200, {"sequence": sequence, "assets": assets})
+    call.read_parameters()
+    answer = await call.ask("directory", {})
+    assets = [{"asset": spec["name"], "decimals": spec["decimals"]} for spec in answer.value["assets"]]
+    return Reply(200, {"sequence": answer.sequence, "assets": assets})
 
 
 async def list_markets(call: Call) -> Reply:
-    read_query(call.query, frozenset())
-    answer = await call.edge.group.query("markets", {})
+    call.read_parameters()
+    answer = await call.ask("markets", {})
     directory = call.edge.directory
     markets = [living_market_body(await directory.market_by_id(one["market_id"]), one) for one in answer.value]
     return Reply(200, {"sequence": answer.sequence, "markets": markets})
 
 
 async def show(call: Call) -> Reply:
-    """State, rules and prices change, so the leader is asked; only the listing is remembered."""
-    read_query(call.query, frozenset())
+    """State, rules and prices change, so they are asked for; only the listing is remembered."""
+    call.read_parameters()
     market = await call.edge.directory.market(call.path["market"])
-    answer = await call.edge.group.query("market", {"market_id": market.market_id})
+    answer = await call.ask("market", {"market_id": market.market_id})
     return Reply(200, {"sequence": answer.sequence, **living_market_body(market, answer.value)})
 
 
 async def show_book(call: Call) -> Reply:
-    parameters = read_query(call.query, frozenset(("depth",)))
+    parameters = call.read_parameters(frozenset(("depth",)))
     depth = query_count(parameters, "depth", default=_DEPTH_DEFAULT, maximum=_COUNT_MAX)
     market = await call.edge.directory.market(call.path["market"])
-    answer = await call.edge.group.query("book", {"market_id": market.market_id, "depth": depth})
+    answer = await call.ask("book", {"market_id": market.market_id, "depth": depth})
     return Reply(
         200,
         {
@@ -56,10 +55,10 @@ async def show_book(call: Call) -> Reply:
 
 
 async def show_trades(call: Call) -> Reply:
-    parameters = read_query(call.query, frozenset(("limit",)))
+    parameters = call.read_parameters(frozenset(("limit",)))
     limit = query_count(parameters, "limit", default=_TRADES_DEFAULT, maximum=_COUNT_MAX)
     market = await call.edge.directory.market(call.path["market"])
-    answer = await call.edge.group.query("trades", {"market_id": market.market_id, "limit": limit})
+    answer = await call.ask("trades", {"market_id": market.market_id, "limit": limit})
     trades = [_trade_body(market, trade) for trade in answer.value]
     return Reply(200, {"sequence": answer.sequence, "market": market.name, "trades": trades})
 

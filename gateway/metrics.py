@@ -9,6 +9,14 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from replication.protocol import CUT_OFF, NOT_LEADING, TOO_MANY_READS, TOO_OLD
+
+_REFUSALS: Final = {
+    NOT_LEADING: "not_leading",
+    CUT_OFF: "cut_off",
+    TOO_OLD: "too_old",
+    TOO_MANY_READS: "too_many",
+}
 _LATENCY_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -71,10 +79,23 @@ class GroupMetrics:
         self.own_certificate_expiry_s = Gauge(
             "tally_certificate_expiry_timestamp_seconds", "When this gateway's certificate ends.", registry=registry
         )
+        reads = Counter("tally_reads", "Questions that the replica answered.", ["node"], registry=registry)
+        refused = Counter(
+            "tally_reads_refused", "Questions that a replica did not answer.", ["reason"], registry=registry
+        )
+        self._reads = {node: reads.labels(node) for node in nodes}
+        self._refusals = {error: refused.labels(reason) for error, reason in _REFUSALS.items()}
+        self._other_refusals = refused.labels("other")
         self.link_up = {node: link_up.labels(node) for node in nodes}
         self.replica_sequence = {node: sequence.labels(node) for node in nodes}
         self.engine_compiled = {node: compiled.labels(node) for node in nodes}
         self.fsyncs = {node: fsyncs.labels(node) for node in nodes}
+
+    def read_answered(self, node: str, error: str) -> None:
+        if error:
+            self._refusals.get(error, self._other_refusals).inc()
+        else:
+            self._reads[node].inc()
 
 
 class GatewayMetrics:

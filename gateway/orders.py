@@ -50,9 +50,10 @@ async def amend(call: Call) -> Reply:
 
 
 async def show(call: Call) -> Reply:
+    call.read_parameters()
     name = _read_name(call.path["id"])
     arguments = {"account_id": call.caller.account_id, **name._asdict()}
-    answer = await call.edge.group.query("order", arguments)
+    answer = await call.ask("order", arguments)
     if answer.value is None:
         raise _unknown_order(answer.sequence)
     facts = order_bodies.facts_from_query(answer.value)
@@ -61,7 +62,7 @@ async def show(call: Call) -> Reply:
 
 
 async def show_open(call: Call) -> Reply:
-    parameters = read_query(call.query, PAGE_PARAMETERS | {"market"})
+    parameters = call.read_parameters(PAGE_PARAMETERS | {"market"})
     page = query_page(parameters)
     arguments = {
         "account_id": call.caller.account_id,
@@ -69,7 +70,7 @@ async def show_open(call: Call) -> Reply:
         "after_order_id": page.after,
         "limit": page.limit + 1,
     }
-    answer = await call.edge.group.query("open_orders", arguments)
+    answer = await call.ask("open_orders", arguments)
     orders = []
     for fields in answer.value[: page.limit]:
         facts = order_bodies.facts_from_query(fields)

@@ -196,6 +196,16 @@ def query_count(parameters: dict[str, str], name: str, *, default: int, maximum:
     return int(text)
 
 
+def query_number(parameters: dict[str, str], name: str, *, maximum: int = _NUMBER_MAX) -> int | None:
+    """A whole number from 0 to ``maximum`` in the query; None if it is absent."""
+    text = parameters.get(name)
+    if text is None:
+        return None
+    if _WHOLE_NUMBER.fullmatch(text) is None or int(text) > maximum:
+        raise BadRequest("BAD_QUERY", f"The query parameter '{name}' must be a whole number from 0 to {maximum}.")
+    return int(text)
+
+
 def query_page(parameters: dict[str, str]) -> Page:
     """The parameters ``after`` and ``limit`` of a list: from the beginning and 1,000, if they are absent."""
     return Page(

@@ -20,7 +20,6 @@ from gateway.parsing import (
     read_decimal,
     read_id,
     read_object,
-    read_query,
 )
 from gateway.rendering import Asset, Json, optional_timestamp_text
 from replication.protocol import Answer
@@ -52,14 +51,14 @@ class Terms(NamedTuple):
 
 
 async def list_all(call: Call) -> Reply:
-    page = query_page(read_query(call.query, PAGE_PARAMETERS))
-    answer = await call.edge.group.query("sales", {"after_id": page.after, "limit": page.limit + 1})
+    page = query_page(call.read_parameters(PAGE_PARAMETERS))
+    answer = await call.ask("sales", {"after_id": page.after, "limit": page.limit + 1})
     sales = [await sale_body(call.edge, fields) for fields in answer.value[: page.limit]]
     return Reply(200, {"sequence": answer.sequence, "sales": sales, "more": len(answer.value) > page.limit})
 
 
 async def show(call: Call) -> Reply:
-    read_query(call.query, frozenset())
+    call.read_parameters()
     answer = await find_sale(call)
     return Reply(200, {"sequence": answer.sequence, "sale": await sale_body(call.edge, answer.value)})
 
@@ -98,7 +97,7 @@ async def subscribe(call: Call) -> Reply:
 
 
 async def list_own_subscriptions(call: Call) -> Reply:
-    page = query_page(read_query(call.query, PAGE_PARAMETERS))
+    page = query_page(call.read_parameters(PAGE_PARAMETERS))
     sale = (await find_sale(call)).value
     terms = await _terms_of(call.edge, sale)
     answer = await _own_subscriptions(call, sale["sale_id"], after_id=page.after, limit=page.limit + 1)
@@ -108,9 +107,9 @@ async def list_own_subscriptions(call: Call) -> Reply:
 
 
 async def find_sale(call: Call) -> Answer:
-    """The sale that the path names, as the leader knows it."""
+    """The sale that the path names, as the replica that is asked knows it."""
     name = check_id(call.path["name"], "name")
-    answer = await call.edge.group.query("sale", {"name": name})
+    answer = await call.ask("sale", {"name": name})
     if answer.value is None:
         raise NotFound("UNKNOWN_SALE", f"There is no sale {shown(name)}.", sequence=answer.sequence)
     return answer
@@ -150,7 +149,7 @@ async def sale_told(edge: Edge, changed: SaleChanged) -> Json:
 async def _own_subscriptions(call: Call, sale_id: int, *, after_id: int, limit: int) -> Answer:
     account_id = call.caller.account_id
     arguments = {"sale_id": sale_id, "account_id": account_id, "after_id": after_id, "limit": limit}
-    return await call.edge.group.query("subscriptions", arguments)
+    return await call.ask("subscriptions", arguments)
 
 
 def _subscription_body(terms: Terms, fields: dict[str, Any]) -> Json:

@@ -23,7 +23,6 @@ from gateway.parsing import (
     read_id,
     read_integer,
     read_object,
-    read_query,
 )
 from gateway.rendering import Json, optional_timestamp_text
 
@@ -78,9 +77,9 @@ async def decide(call: Call) -> Reply:
 
 async def list_own(call: Call) -> Reply:
     """All transfers from or to the caller's account."""
-    page = query_page(read_query(call.query, PAGE_PARAMETERS))
+    page = query_page(call.read_parameters(PAGE_PARAMETERS))
     arguments = {"account_id": call.caller.account_id, "after_id": page.after, "limit": page.limit + 1}
-    answer = await call.edge.group.query("transfers", arguments)
+    answer = await call.ask("transfers", arguments)
     transfers = [await _body(call.edge, fields) for fields in answer.value[: page.limit]]
     body = {"sequence": answer.sequence, "transfers": transfers, "more": len(answer.value) > page.limit}
     return Reply(200, body)

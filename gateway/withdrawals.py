@@ -90,7 +90,7 @@ async def list_all(call: Call) -> Reply:
 
 
 async def _list(call: Call, account_id: int) -> Reply:
-    parameters = read_query(call.query, PAGE_PARAMETERS | {"status"})
+    parameters = call.read_parameters(PAGE_PARAMETERS | {"status"})
     page = query_page(parameters)
     arguments = {
         "account_id": account_id,
@@ -98,7 +98,7 @@ async def _list(call: Call, account_id: int) -> Reply:
         "after_id": page.after,
         "limit": page.limit + 1,
     }
-    answer = await call.edge.group.query("withdrawals", arguments)
+    answer = await call.ask("withdrawals", arguments)
     withdrawals = [await _body(call.edge, fields) for fields in answer.value[: page.limit]]
     body = {"sequence": answer.sequence, "withdrawals": withdrawals, "more": len(answer.value) > page.limit}
     return Reply(200, body)

@@ -21,7 +21,8 @@ from typing import Final, NamedTuple
 from xxhash import xxh3_64_intdigest, xxh32_intdigest
 
 from engine.entry import CHAIN_SIZE, Entry, EntryError, chain_after, decode_entry, encode_entry
-from replication.private_directory import create_private_directory, sync_directory
+from replication.disk import DISK, Disk
+from replication.private_directory import create_private_directory
 
 logger = logging.getLogger(__name__)
 
@@ -76,10 +77,11 @@ class ReadEntry(NamedTuple):
 class Archive:
     """The writing side. One owner at a time, which is the replica."""
 
-    def __init__(self, directory: Path, *, segment_bytes_max: int = SEGMENT_BYTES_MAX) -> None:
+    def __init__(self, directory: Path, *, segment_bytes_max: int = SEGMENT_BYTES_MAX, disk: Disk = DISK) -> None:
         self.last_sequence = 0
         self.chain = bytes(CHAIN_SIZE)
         self._directory = directory
+        self._disk = disk
         self._segment_bytes_max = segment_bytes_max
         self._file = -1
         self._size_bytes = 0
@@ -105,10 +107,11 @@ class Archive:
         path, end_offset = kept
         for segment in segments:
             if segment.path > path:
-                segment.path.unlink()
-        self._file = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-        os.ftruncate(self._file, end_offset)
-        os.lseek(self._file, end_offset, os.SEEK_SET)
+                self._disk.unlink(segment.path)
+        # Whoever made the segment may have been killed before its name was on the disk; and what is gone stays gone.
+        self._disk.sync_directory(self._directory)
+        self._file = self._disk.open(path, os.O_WRONLY)
+        self._disk.truncate(self._file, end_offset)
         self._size_bytes = end_offset
 
     def append(self, entry: Entry) -> None:
@@ -129,19 +132,19 @@ class Archive:
     def flush(self) -> None:
         """Hand what was appended to the kernel: it survives the end of this process, not a power loss."""
         if self._unwritten:
-            _write_all(self._file, self._unwritten)
+            self._disk.write(self._file, self._unwritten)
             self._size_bytes += len(self._unwritten)
             self._unwritten.clear()
 
     def sync(self) -> None:
         """Make everything appended durable."""
         self.flush()
-        os.fsync(self._file)
+        self._disk.fsync(self._file)
 
     def close(self) -> None:
         if self._file >= 0:
             self.sync()
-            os.close(self._file)
+            self._disk.close(self._file)
             self._file = -1
 
     def _verify_tail(self, segments: list[Segment], sequence: int, chain: bytes) -> tuple[Path, int] | None:
@@ -179,11 +182,11 @@ class Archive:
             logger.warning("sequences %d to %d are not in this archive", self.last_sequence + 1, sequence)
         self.last_sequence, self.chain = sequence, chain
         path = self._directory / f"{sequence + 1:020d}{SUFFIX}"
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        self._file = self._disk.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         fields = _SEGMENT_FIELDS.pack(MAGIC, VERSION, sequence + 1, chain)
-        _write_all(self._file, fields + _SEGMENT_CHECKSUM.pack(xxh3_64_intdigest(fields)))
-        os.fsync(self._file)
-        sync_directory(self._directory)
+        self._disk.write(self._file, fields + _SEGMENT_CHECKSUM.pack(xxh3_64_intdigest(fields)))
+        self._disk.fsync(self._file)
+        self._disk.sync_directory(self._directory)
         self._size_bytes = SEGMENT_HEADER_SIZE
 
 
@@ -226,13 +229,14 @@ def read_segment(segment: Segment, header: SegmentHeader) -> Iterator[ReadEntry]
             body = file.read(length)
             if len(body) < length:
                 return
-            entry = _verified(body, sequence, chain)
+            entry = verified_entry(body, sequence, chain)
             offset += _FRAME.size + length
             yield ReadEntry(entry, offset)
             sequence, chain = entry.last_sequence + 1, entry.chain
 
 
-def _verified(body: bytes, sequence: int, previous_chain: bytes) -> Entry:
+def verified_entry(body: bytes, sequence: int, previous_chain: bytes) -> Entry:
+    """The entry in the body of a frame, if it begins with this sequence after this chain; else ArchiveDamaged."""
     try:
         entry = decode_entry(body)
     except EntryError as error:
@@ -243,9 +247,3 @@ def _verified(body: bytes, sequence: int, previous_chain: bytes) -> Entry:
     if chain != entry.chain or entry.first_sequence != sequence:
         raise ArchiveDamaged(sequence, "the hash chain does not fit the entry")
     return entry
-
-
-def _write_all(file: int, data: bytes | bytearray) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(file, view) :]

@@ -4,25 +4,35 @@ A question must not hold up the replica that answers it, so each costs a bounded
 number of the archive's bytes. Where entries begin is remembered as it is found, one place for every so many bytes. A
 question about what lies far from all known places answers nothing, but it gets nearer: whoever asks again gets there.
 
-Entries are handed out as they stand in the file. What verifies them is ``replication.archive`` and ``tally replay``.
+A stretch of events is handed out as it stands in the file; what verifies it is ``replication.archive`` and ``tally
+replay``. A single entry is verified against the chain value before it.
 """
 
 from __future__ import annotations
 
 import os
 from bisect import bisect_right
+from collections.abc import Iterator
 from pathlib import Path
 from struct import Struct
 from typing import Final, NamedTuple
 
 from xxhash import xxh32_intdigest
 
-from engine.entry import CHAIN_SIZE, ENTRY_HEADER
-from replication.archive import SEGMENT_HEADER_SIZE, ArchiveDamaged, Segment, list_segments
+from engine.entry import CHAIN_SIZE, ENTRY_HEADER, Entry
+from replication.archive import (
+    SEGMENT_HEADER_SIZE,
+    ArchiveDamaged,
+    Segment,
+    list_segments,
+    read_segment_header,
+    verified_entry,
+)
 
 WINDOW_BYTES: Final = 1024 * 1024  # what one question looks at
 ANSWER_BYTES_MAX: Final = 64 * 1024  # of events in one answer; what is larger is answered alone
 EVENTS_BYTES_MAX: Final = 4 * 1024 * 1024  # an entry with more events than this is answered without them
+ENTRY_BYTES_MAX: Final = 4 * 1024 * 1024  # a larger entry is found, but not read
 PLACES_PER_WINDOW: Final = 16
 
 _FRAME: Final = Struct("<II")
@@ -44,6 +54,26 @@ class Stretch(NamedTuple):
 
     entries: list[ArchivedEvents]
     more: bool
+
+
+class FoundEntry(NamedTuple):
+    """``entry`` None: it has more than ENTRY_BYTES_MAX bytes (``is_too_large``), or is not in this archive."""
+
+    entry: Entry | None
+    chain_before: bytes = b""
+    is_too_large: bool = False
+
+
+class _Head(NamedTuple):
+    """Where an entry's frame begins in a window, how long its body is, and the fields of its header."""
+
+    offset: int
+    length: int
+    first_sequence: int
+    timestamp_ns: int
+    command_count: int
+    commands_length: int
+    events_length: int
 
 
 class Places:
@@ -84,47 +114,90 @@ class ArchiveReader:
                 return Stretch(found.entries, found.more or position + 1 < len(segments))
         return Stretch([], more=False)
 
+    def find_entry(self, sequence: int) -> FoundEntry | None:
+        """The entry that holds a command, with the chain value before it. None: ask again, it is farther away.
+
+        ArchiveDamaged if the file is not what was written.
+        """
+        segments = [segment for segment in list_segments(self._directory) if segment.first_sequence <= sequence]
+        if not segments:
+            return FoundEntry(None)
+        segment = segments[-1]
+        places = self._places_of(segment)
+        start = places.at_or_before(sequence)
+        with segment.path.open("rb") as file:
+            window = os.pread(file.fileno(), self._window_bytes, start)
+            for head in self._walk(window, start, places, sequence):
+                return _read_entry(file.fileno(), segment, start + head.offset, head)
+        return FoundEntry(None) if len(window) < self._window_bytes else None
+
     def _search(self, segment: Segment, sequence: int, limit: int) -> Stretch:
         """Walk through one window of a segment, from the nearest known place."""
-        places = self._places.get(segment.first_sequence)
-        if places is None:
-            places = Places(segment, self._window_bytes // PLACES_PER_WINDOW)
-            self._places[segment.first_sequence] = places
+        places = self._places_of(segment)
         start = places.at_or_before(sequence + 1)
         found: list[ArchivedEvents] = []
         answer_bytes = 0
         with segment.path.open("rb") as file:
             window = os.pread(file.fileno(), self._window_bytes, start)
-            offset, next_sequence = 0, 0
-            while len(window) - offset >= _HEAD_SIZE:
-                length, checksum = _FRAME.unpack_from(window, offset)
-                if xxh32_intdigest(window[offset : offset + 4]) != checksum:
-                    raise ArchiveDamaged(sequence + 1, "the length of an entry has a wrong checksum")
-                header = ENTRY_HEADER.unpack_from(window, offset + _FRAME.size)
-                places.add(header[0], start + offset)
-                next_sequence = header[0] + header[2]
-                if next_sequence - 1 > sequence:
-                    answer_bytes += header[4]
-                    if len(found) == limit or (found and answer_bytes > ANSWER_BYTES_MAX):
-                        return Stretch(found, more=True)
-                    found.append(_events(file.fileno(), window, start, offset + _FRAME.size, header))
-                offset += _FRAME.size + length
-            at_end = len(window) < self._window_bytes
-            if not at_end and next_sequence:
-                # Behind an entry that is larger than a window, so that the next question does not begin before it.
-                places.add(next_sequence, start + offset)
-        return Stretch(found, more=not at_end)
+            for head in self._walk(window, start, places, sequence + 1):
+                answer_bytes += head.events_length
+                if len(found) == limit or (found and answer_bytes > ANSWER_BYTES_MAX):
+                    return Stretch(found, more=True)
+                found.append(_events(file.fileno(), window, start, head))
+        return Stretch(found, more=len(window) == self._window_bytes)
+
+    def _places_of(self, segment: Segment) -> Places:
+        places = self._places.get(segment.first_sequence)
+        if places is None:
+            places = Places(segment, self._window_bytes // PLACES_PER_WINDOW)
+            self._places[segment.first_sequence] = places
+        return places
+
+    def _walk(self, window: bytes, start: int, places: Places, sequence: int) -> Iterator[_Head]:
+        """The entries of a window that hold this command or later ones. The window begins at ``start`` of the segment.
+
+        Remembers where entries begin.
+        """
+        offset, next_sequence = 0, 0
+        while len(window) - offset >= _HEAD_SIZE:
+            length, checksum = _FRAME.unpack_from(window, offset)
+            if xxh32_intdigest(window[offset : offset + 4]) != checksum:
+                raise ArchiveDamaged(sequence, "the length of an entry has a wrong checksum")
+            header = ENTRY_HEADER.unpack_from(window, offset + _FRAME.size)
+            places.add(header[0], start + offset)
+            next_sequence = header[0] + header[2]
+            if next_sequence > sequence:
+                yield _Head(offset, length, *header)
+            offset += _FRAME.size + length
+        if len(window) == self._window_bytes and next_sequence:
+            # Behind an entry that is larger than a window, so that the next question does not begin before it.
+            places.add(next_sequence, start + offset)
 
 
-def _events(file: int, window: bytes, start: int, position: int, header: tuple[int, ...]) -> ArchivedEvents:
-    """The entry at ``position`` of the window. Its end may be beyond the window."""
-    first_sequence, timestamp_ns, command_count, commands_length, events_length = header
-    events_at = position + ENTRY_HEADER.size + commands_length
-    chain_at = events_at + events_length
-    is_answered = events_length <= EVENTS_BYTES_MAX
+def _read_entry(file: int, segment: Segment, offset: int, head: _Head) -> FoundEntry:
+    """The entry whose frame is at ``offset`` of the file."""
+    if head.length > ENTRY_BYTES_MAX:
+        return FoundEntry(None, is_too_large=True)
+    if offset == SEGMENT_HEADER_SIZE:
+        chain_before = read_segment_header(segment).previous_chain
+    else:
+        chain_before = os.pread(file, CHAIN_SIZE, offset - CHAIN_SIZE)  # where the entry before it ends
+    body = os.pread(file, head.length, offset + _FRAME.size)
+    if len(body) < head.length:
+        return FoundEntry(None)  # the end of a copy that was made in the middle of an entry
+    return FoundEntry(verified_entry(body, head.first_sequence, chain_before), chain_before)
+
+
+def _events(file: int, window: bytes, start: int, head: _Head) -> ArchivedEvents:
+    """What an entry of the window says of its events. Its end may be beyond the window."""
+    events_at = head.offset + _HEAD_SIZE + head.commands_length
+    chain_at = events_at + head.events_length
+    is_answered = head.events_length <= EVENTS_BYTES_MAX
     if chain_at + CHAIN_SIZE <= len(window):
         events, chain = window[events_at:chain_at], window[chain_at : chain_at + CHAIN_SIZE]
     else:
-        events = os.pread(file, events_length, start + events_at) if is_answered else b""
+        events = os.pread(file, head.events_length, start + events_at) if is_answered else b""
         chain = os.pread(file, CHAIN_SIZE, start + chain_at)
-    return ArchivedEvents(first_sequence, timestamp_ns, command_count, chain, events if is_answered else None)
+    return ArchivedEvents(
+        head.first_sequence, head.timestamp_ns, head.command_count, chain, events if is_answered else None
+    )

@@ -16,7 +16,6 @@ Source: RFC 5280 for the fields; docs/adr/0015-links-speak-mutual-tls.md
 from __future__ import annotations
 
 import datetime
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -27,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from replication.identity import NODE, Identity
-from replication.private_directory import create_private_directory, sync_directory
+from replication.private_directory import create_private_directory, sync_directory, write_new_file
 
 CA_CERTIFICATE: Final = "ca.crt"
 CA_KEY: Final = "ca.key"
@@ -176,21 +175,6 @@ def _write_pair(certificate_file: Path, certificate: x509.Certificate, key_file:
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    _write_new(key_file, private, mode=0o600)
-    _write_new(certificate_file, certificate.public_bytes(serialization.Encoding.PEM), mode=0o644)
+    write_new_file(key_file, private, mode=0o600)
+    write_new_file(certificate_file, certificate.public_bytes(serialization.Encoding.PEM), mode=0o644)
     sync_directory(certificate_file.parent)
-
-
-def _write_new(path: Path, content: bytes, *, mode: int) -> None:
-    """Write a file complete or not at all. FileExistsError if it is there."""
-    unfinished = path.with_name(path.name + ".new")
-    unfinished.unlink(missing_ok=True)
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    try:
-        os.link(unfinished, path)
-    finally:
-        unfinished.unlink()

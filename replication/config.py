@@ -10,7 +10,7 @@ key, which opens the sealed API secrets and belongs to gateways. For the latter 
 
 Every fault is a :class:`ConfigError` that names the file, the key and what is allowed there::
 
-    ConfigError: production.toml: raft.heartbeat_ms: 500 is too slow, at most a third of ...
+    ConfigError: production.toml: raft.heartbeat_ms: 500 is too slow, it must be below a third of ...
 """
 
 from __future__ import annotations
@@ -226,8 +226,8 @@ def _read_raft(table: _Table) -> RaftSettings:
     heartbeat_ms = table.integer("heartbeat_ms", 5, 20_000, RaftSettings.heartbeat_ms)
     if timeout_ms_max <= timeout_ms_min:
         table.refuse("election_timeout_ms_max", f"{timeout_ms_max} must be above election_timeout_ms_min")
-    if heartbeat_ms * HEARTBEATS_PER_ELECTION_TIMEOUT_MIN > timeout_ms_min:
-        table.refuse("heartbeat_ms", f"{heartbeat_ms} is too slow, at most a third of election_timeout_ms_min")
+    if heartbeat_ms * HEARTBEATS_PER_ELECTION_TIMEOUT_MIN >= timeout_ms_min:
+        table.refuse("heartbeat_ms", f"{heartbeat_ms} is too slow, it must be below a third of election_timeout_ms_min")
     table.refuse_unknown_keys()
     return RaftSettings(timeout_ms_min, timeout_ms_max, heartbeat_ms)
 

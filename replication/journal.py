@@ -19,7 +19,6 @@ Errors::
         JournalWriteFailed      a sync failed; the process must end
 """
 
-import os
 import struct
 from pathlib import Path
 from typing import overload
@@ -27,6 +26,7 @@ from typing import overload
 import lmdb
 from pysyncobj.journal import Journal as PysyncobjJournal
 
+from replication.disk import DISK, DISK_FAILURES, Disk
 from replication.journal_records import (
     Entry,
     JournalDamaged,
@@ -37,7 +37,7 @@ from replication.journal_records import (
     unseal,
     unseal_entry,
 )
-from replication.private_directory import DirectoryLocked, create_private_directory, lock_directory, sync_directory
+from replication.private_directory import DirectoryLocked, create_private_directory
 
 __all__ = [
     "Entry",
@@ -66,7 +66,7 @@ class JournalBelongsToAnother(JournalError):
 
 
 class JournalWriteFailed(JournalError):
-    """A sync failed. What is on disk is unknown, so the process must end and recover by a restart."""
+    """A write or sync failed. What is on disk is unknown, so the process must end and recover by a restart."""
 
 
 class Journal(PysyncobjJournal):  # type: ignore[misc]  # pysyncobj has no types
@@ -81,10 +81,12 @@ class Journal(PysyncobjJournal):  # type: ignore[misc]  # pysyncobj has no types
         map_size_bytes: int = 256 * _MIB,
         map_size_bytes_max: int = 1024 * 1024 * _MIB,
         sync: bool = True,
+        disk: Disk = DISK,
     ) -> None:
         """Open or create; a JournalError says why not. `sync=False`: nothing is forced to disk, a power loss may take
         everything."""
         self._path = Path(path)
+        self._disk = disk
         self._map_size_bytes_max = map_size_bytes_max
         self._entries: list[Entry] = []
         self._term = 0
@@ -96,7 +98,7 @@ class Journal(PysyncobjJournal):  # type: ignore[misc]  # pysyncobj has no types
         self._write_failed = False
         create_private_directory(self._path)
         try:
-            self._lock_fd = lock_directory(self._path)
+            self._lock_fd = self._disk.lock_directory(self._path)
         except DirectoryLocked as error:
             raise JournalLocked(str(error)) from None
         try:
@@ -107,7 +109,7 @@ class Journal(PysyncobjJournal):  # type: ignore[misc]  # pysyncobj has no types
                 self._environment.close()
                 raise
         except BaseException:
-            os.close(self._lock_fd)
+            self._disk.close(self._lock_fd)
             raise
 
     # What is in the log
@@ -207,7 +209,7 @@ class Journal(PysyncobjJournal):  # type: ignore[misc]  # pysyncobj has no types
     def close(self) -> None:
         """Release files and lock. Changes that were not synced are lost, as in a crash."""
         self._environment.close()
-        os.close(self._lock_fd)
+        self._disk.close(self._lock_fd)
 
     # The rest of pysyncobj's journal interface. Positions count from `first`.
 
@@ -259,22 +261,17 @@ class Journal(PysyncobjJournal):  # type: ignore[misc]  # pysyncobj has no types
             # LMDB would take an empty file for a new one, and this replica would forget how it voted.
             raise JournalDamaged(f"{data_file} is empty; remove the directory only if this node never ran")
         try:
-            environment = lmdb.open(
-                str(self._path),
-                map_size=max(map_size_bytes, present_bytes),
-                max_dbs=2,
-                mode=0o600,
-                sync=sync,
-                metasync=sync,
-                readahead=False,
-            )
+            map_size_bytes = max(map_size_bytes, present_bytes)
+            environment = self._disk.open_environment(self._path, map_size=map_size_bytes, sync=sync)
+        except DISK_FAILURES as error:
+            raise JournalWriteFailed(f"cannot open the journal in {self._path}: {error}") from error
         except lmdb.Error as error:
             raise JournalDamaged(f"cannot open the journal in {self._path}: {error}") from error
         if existed:
             _check_length(environment, data_file, present_bytes)
-        else:
-            # The file's name must survive a power loss too, or all that was acknowledged would be gone.
-            sync_directory(self._path)
+        # The file's name must survive a power loss too, or all that was acknowledged would be gone. Whoever made the
+        # file may have been killed before this, so that it is there says nothing.
+        self._disk.sync_directory(self._path)
         self._map_size_bytes = environment.info()["map_size"]
         self._page_bytes = environment.stat()["psize"]
         return environment
@@ -287,6 +284,8 @@ class Journal(PysyncobjJournal):  # type: ignore[misc]  # pysyncobj has no types
             with self._environment.begin() as transaction:
                 first_index = self._load_meta(transaction)
                 self._load_entries(transaction, first_index)
+        except DISK_FAILURES as error:
+            raise JournalWriteFailed(f"cannot write the journal in {self._path}: {error}") from error
         except lmdb.Error as error:
             raise JournalDamaged(f"cannot read the journal in {self._path}: {error}") from error
 

@@ -30,7 +30,7 @@ from typing import Final, Self
 from replication.certificates import CA_CERTIFICATE, CA_DAYS, Authority, CertificateError, make_certificates
 from replication.config import Config, load_config
 from replication.identity import GATEWAY, NODE, Identity
-from replication.private_directory import create_private_directory, sync_directory
+from replication.private_directory import UNFINISHED, create_private_directory, sync_directory, write_private_file
 
 NODE_IDS: Final = ("node-1", "node-2", "node-3")
 GATEWAY_NAME: Final = "gateway-1"
@@ -42,7 +42,6 @@ OPERATOR_KEY_ID: Final = "operator"
 _PORT_FIRST: Final = 20_000
 _PORT_LAST: Final = 31_999
 _PORT_TRIES: Final = 200
-_UNFINISHED: Final = ".new"
 _OWN_NAMES: Final = frozenset(("cluster.toml", "master.key", "operator.key", "tls", "logs", "run"))
 # A cluster on one machine starts as a whole, so all its certificates can be changed at once, long before they end.
 _CERTIFICATE_DAYS_MIN: Final = 365
@@ -120,7 +119,7 @@ class LocalCluster:
                 if address.host == LOOPBACK and not is_port_free(LOOPBACK, address.port):
                     moved = moved.replace(f'"{address}"', f'"{LOOPBACK}:{free_port(avoid=moved)}"')
         if moved != text:
-            _write_whole(self.config_file, moved)
+            write_private_file(self.config_file, moved)
             config = load_config(self.config_file)
         return config
 
@@ -136,7 +135,7 @@ class LocalCluster:
         """Never scatter key files over somebody's home, and never give old data a new identity."""
         if self.config_file.exists() or not self.directory.exists():
             return
-        names = {entry.name.removesuffix(_UNFINISHED) for entry in self.directory.iterdir()}
+        names = {entry.name.removesuffix(UNFINISHED) for entry in self.directory.iterdir()}
         if "data" in names and names - {"data"} <= _OWN_NAMES:
             raise LocalClusterError(
                 f"{self.config_file} is missing, but the cluster's data is there: put the file back from a copy."
@@ -171,19 +170,19 @@ class LocalCluster:
             ("operator.key", operator_key),
         ):
             if not (self.directory / name).exists():
-                _write_whole(self.directory / name, text)
+                write_private_file(self.directory / name, text)
         document = _CLUSTER_TOML.format(cluster_id=secrets.token_hex(16), tls=_TLS_TOML)
         for node_id in NODE_IDS:
             peer_port = free_port(avoid=document)
             door_port = free_port(avoid=f"{document}{peer_port}")
             document += _NODE_TOML.format(node_id=node_id, host=LOOPBACK, peer_port=peer_port, door_port=door_port)
-        _write_whole(self.config_file, document)
+        write_private_file(self.config_file, document)
 
     def _leave_version_0_1(self) -> None:
         text = self.config_file.read_text(encoding="utf-8")
         newer = _SECRET_OF_0_1.sub(lambda _line: _TLS_TOML, text)
         if newer != text:
-            _write_whole(self.config_file, newer)
+            write_private_file(self.config_file, newer)
             (self.directory / "cluster.secret").unlink(missing_ok=True)
 
     def _complete_certificates(self, config: Config) -> None:
@@ -194,7 +193,7 @@ class LocalCluster:
         now = datetime.datetime.now(datetime.UTC)
         enough = now + datetime.timedelta(days=_CERTIFICATE_DAYS_MIN)
         if not config.ca_file.exists() or Authority.load(tls_dir).certificate.not_valid_after_utc < enough:
-            unfinished = self.directory / f"tls{_UNFINISHED}"
+            unfinished = self.directory / f"tls{UNFINISHED}"
             for old in (unfinished, tls_dir):
                 shutil.rmtree(old, ignore_errors=True)
             create_private_directory(unfinished)
@@ -255,16 +254,3 @@ def _listening_fault(host: str, port: int) -> OSError | UnicodeError | None:
     except (OSError, UnicodeError) as error:  # UnicodeError: the resolver's word for a malformed host name
         return error
     return None
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Write a file that only its owner may read, complete or not at all."""
-    unfinished = path.with_name(path.name + _UNFINISHED)
-    unfinished.unlink(missing_ok=True)
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
-    sync_directory(path.parent)

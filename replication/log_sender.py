@@ -100,6 +100,8 @@ class LogSender:
         self._journal = journal
         self._transport = transport
         self._snapshots = snapshots
+        self.read_round = 0
+        """What append_entries ask their receivers to repeat (`replication.read_index`)."""
         self._followers = {peer_id: _Follower(_FIRST_NEXT_INDEX) for peer_id in sorted(peer_ids)}
 
     def lead(self) -> None:
@@ -183,7 +185,7 @@ class LogSender:
         if heartbeat and not sent:
             prev_index = follower.next_index - 1
             prev_term = self._journal.term_at(prev_index)
-            self._transport.send(peer_id, AppendEntries(term, commit_index, prev_index, prev_term, []))
+            self._transport.send(peer_id, AppendEntries(term, commit_index, prev_index, prev_term, [], self.read_round))
 
     def _build(self, next_index: int, term: int, commit_index: int) -> tuple[AppendEntries, int]:
         entries: list[tuple[int, bytes]] = []
@@ -196,7 +198,7 @@ class LogSender:
                 break
         prev_index = next_index - 1
         prev_term = self._journal.term_at(prev_index)
-        return AppendEntries(term, commit_index, prev_index, prev_term, entries), size_bytes
+        return AppendEntries(term, commit_index, prev_index, prev_term, entries, self.read_round), size_bytes
 
     def _send_chunk(self, peer_id: str, follower: _Follower, term: int, now_s: float, heartbeat: bool) -> None:
         follower.state = _State.SNAPSHOT
@@ -208,7 +210,7 @@ class LogSender:
                 # It shows that the leader lives; a refusal of it is ignored in this state.
                 first = self._journal.first
                 first_term = self._journal.term_at(first)
-                self._transport.send(peer_id, AppendEntries(term, 0, first, first_term, []))
+                self._transport.send(peer_id, AppendEntries(term, 0, first, first_term, [], self.read_round))
             return
         data = self._read_chunk(follower)
         meta = follower.snapshot

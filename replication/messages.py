@@ -28,26 +28,30 @@ class _Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
 class AppendEntries(_Message, frozen=True, array_like=True, tag=1):
     """Leader: here are the entries after (prev_index, prev_term); without entries it is a heartbeat.
 
-    Entry k of `entries` is (term, command) at log index `prev_index + 1 + k`.
+    Entry k of `entries` is (term, command) at log index `prev_index + 1 + k`. The answer repeats `read_round` (see
+    `replication.read_index`).
     """
 
     commit_index: Count
     prev_index: Count
     prev_term: Count
     entries: list[tuple[Count, bytes]]
+    read_round: Count = 0
 
 
 class NextIndex(_Message, frozen=True, array_like=True, tag=2):
     """Follower's answer to append_entries and snapshots (pysyncobj calls it next_node_idx).
 
     `success`: my log equals yours before `next_index`, and it is on my disk. `reset`: I do not have your entry at
-    `prev_index`; try from `next_index`. Neither: I am here, and this is my term.
+    `prev_index`; try from `next_index`. Neither: I am here, and this is my term. `read_round` is that of the
+    append_entries which this answers, or 0.
     """
 
     next_index: Count
     prev_index: Count
     success: bool
     reset: bool
+    read_round: Count = 0
 
 
 class RequestVote(_Message, frozen=True, array_like=True, tag=3):

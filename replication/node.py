@@ -24,23 +24,26 @@ from engine.invariants import assert_sound
 from engine.machine import Applied
 from engine.snapshot import snapshot_bytes, state_hash
 from engine.types import EXCHANGE_ACCOUNT
-from replication import protocol, reads
+from replication import protocol
 from replication.agreement import Agreement, Checkpoint
-from replication.background_snapshot import BackgroundSnapshot
 from replication.config import FSYNC_MAJORITY, Config, node_addresses, node_data_dir
 from replication.forked import ask_child
 from replication.identity import NODE
 from replication.journal import Journal
-from replication.poller import GroupCommitPoller, Poller
+from replication.platform import MACHINE, Platform, SnapshotWriter
+from replication.poller import GroupCommitPoller
 from replication.proposals import Outcome
-from replication.protocol import Answer, Result, Status
+from replication.protocol import Answer, Query, Result, Status
 from replication.pysyncobj_adapter import RaftTiming
-from replication.replica import TIMESTAMP, Replica, keep_collector_quiet
+from replication.read_desk import ReadDesk
+from replication.reads import QUESTIONS
+from replication.receipt_desk import ReceiptDesk
+from replication.replica import TIMESTAMP, keep_collector_quiet
 from replication.replicated_log import ReplicatedLog
 from replication.server import Door, DoorLink
+from replication.signing_key import load_or_create
 from replication.snapshots import SnapshotStore
 from replication.tls import load_credentials
-from replication.transport import PeerTransport
 
 logger = logging.getLogger(__name__)
 
@@ -68,12 +71,13 @@ class Waiting(NamedTuple):
 class Node:
     """Everything of one replica. ``run`` until ``stop`` is called or something must not go on."""
 
-    def __init__(self, config: Config, node_id: str, *, now_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, config: Config, node_id: str, *, platform: Platform = MACHINE) -> None:
         data_dir = node_data_dir(config, node_id)
         addresses = node_addresses(config, node_id)
         credentials = load_credentials(config, NODE, node_id)
         self._node_id = node_id
-        self._now_s = now_s
+        self._platform = platform
+        self._now_s = platform.now_s
         self._stopping = False
         self._catching_up = True
         self._snapshot_every_commands = config.log.snapshot_every_commands
@@ -81,28 +85,39 @@ class Node:
         self._entries_in_flight = 0
         self._told_status: Status | None = None
         self._status_due_s = 0.0
-        self._snapshot: BackgroundSnapshot | None = None
+        self._snapshot: SnapshotWriter | None = None
         self._snapshots_directory = data_dir / "snapshots"
         self._sent_checkpoint = 0
         self._agreement = Agreement(len(config.nodes))
 
-        poller = Poller()
+        poller = platform.poller()
         self._fsyncs = config.log.fsync == FSYNC_MAJORITY
         if not self._fsyncs:
             logger.warning(
                 'fsync = "none": what is acknowledged is in the memory of a majority but on no disk, and a power loss '
                 "can lose it: after one, replace this node as if its disk were lost"
             )
-        journal = Journal(data_dir / "journal", cluster_id=config.cluster_id, node_id=node_id, sync=self._fsyncs)
-        transport = PeerTransport(
+        journal = Journal(
+            data_dir / "journal",
+            cluster_id=config.cluster_id,
+            node_id=node_id,
+            sync=self._fsyncs,
+            disk=platform.disk,
+        )
+        transport = platform.transport(
             credentials=credentials,
             bind=addresses.peer,
             peers={peer_id: peer.peer for peer_id, peer in config.nodes.items() if peer_id != node_id},
             poller=poller,
-            clock_s=now_s,
+            clock_s=platform.now_s,
         )
         self._poller = GroupCommitPoller(poller, journal, transport)
-        self.replica = Replica(data_dir / "archive")
+        self.replica = platform.replica(
+            data_dir / "archive",
+            disk=platform.disk,
+            random_bytes=platform.random_bytes,
+            on_restored=platform.on_restored,
+        )
         self._log = ReplicatedLog(
             node_id=node_id,
             peer_ids=[peer_id for peer_id in config.nodes if peer_id != node_id],
@@ -110,7 +125,7 @@ class Node:
             transport=transport,
             poller=self._poller,
             state_machine=self.replica,
-            snapshots=SnapshotStore(self._snapshots_directory),
+            snapshots=SnapshotStore(self._snapshots_directory, disk=platform.disk),
             timing=RaftTiming(
                 election_timeout_s_min=config.raft.election_timeout_ms_min / 1000,
                 election_timeout_s_max=config.raft.election_timeout_ms_max / 1000,
@@ -120,6 +135,18 @@ class Node:
             on_checkpoint=self._on_checkpoint,
             keep_tail_entries=config.log.keep_tail_entries,
         )
+        self._key = load_or_create(data_dir, platform.random_bytes)
+        logger.info("receipts of %s are signed by the key %s", node_id, self._key.public_key.hex())
+        receipts = ReceiptDesk(
+            self.replica,
+            self._key,
+            cluster_id=config.cluster_id,
+            group=config.group,
+            node=node_id,
+            now_ns=platform.time_ns,
+        )
+        questions = {**QUESTIONS, "receipt": receipts.receipt}
+        self._reads = ReadDesk(self.replica, self._log, platform.now_s, questions=questions)
         self._snapshot_sequence = self.replica.machine.sequence
         self.replica.reserve(config.engine.reserve_requests)  # now that a snapshot was taken over, if there is one
         self._door = Door(
@@ -127,10 +154,11 @@ class Node:
             poller,
             self,
             credentials=credentials,
-            now_s=now_s,
+            now_s=platform.now_s,
+            listen=platform.listen,
         )
         # What gateways are told is committed already: it need not wait for the sync of what is newer.
-        self._poller.before_sync += [self._propose_waiting, self._let_out]
+        self._poller.before_sync += [self._propose_waiting, self._reads.maintain, self._let_out]
         self._poller.after_sync.append(self.replica.flush_archive)
 
     def run(self) -> None:
@@ -166,19 +194,24 @@ class Node:
         """End the loop after the tick under way. Safe to call from a signal handler."""
         self._stopping = True
 
+    @property
+    def log(self) -> ReplicatedLog:
+        """For onlookers: what one may know of the log (`replication.replicated_log`)."""
+        return self._log
+
     def submit(self, link: DoorLink, correlation: int, command: bytes) -> None:
         if not self._log.leader_ready or len(self._waiting) >= COMMANDS_WAITING_MAX:
             link.answer(Result(correlation, protocol.FAILED, 0, 0, b""))
         else:
             self._waiting.append(Waiting(link, correlation, command))
 
-    def ask(self, name: str, arguments: dict[str, Any], reply: Callable[[Answer], None]) -> None:
-        if name == "status":
+    def ask(self, query: Query, reply: Callable[[Answer], None]) -> None:
+        if query.name == "status":
             reply(Answer(0, self.replica.machine.sequence, self._details()))
-        elif name == "state_hash":
+        elif query.name == "state_hash":
             self._ask_state_hash(reply)
         else:
-            reply(reads.answer(self.replica, name, arguments))
+            self._reads.ask(query, reply)
 
     def status(self) -> Status:
         return Status(
@@ -189,6 +222,7 @@ class Node:
             sequence=self.replica.machine.sequence,
             compiled=FORM.compiled,
             fsyncs=self._fsyncs,
+            public_key=self._key.public_key.hex(),
         )
 
     def _propose_tick(self) -> None:
@@ -196,7 +230,7 @@ class Node:
         due_ns = self.replica.machine.timers.next_due_ns()
         if due_ns is None or self._waiting or self._entries_in_flight or not self._log.leader_ready:
             return
-        now_ns = time.time_ns()
+        now_ns = self._platform.time_ns()
         if due_ns <= now_ns:
             self._entries_in_flight += 1
             tick = encode_command(Tick(EXCHANGE_ACCOUNT, now_ns))
@@ -215,7 +249,7 @@ class Node:
             while self._waiting and size_bytes + len(self._waiting[0].command) <= ENTRY_BYTES_MAX:
                 batch.append(self._waiting.popleft())
                 size_bytes += len(batch[-1].command)
-            payload = TIMESTAMP.pack(time.time_ns()) + b"".join([waiting.command for waiting in batch])
+            payload = TIMESTAMP.pack(self._platform.time_ns()) + b"".join([waiting.command for waiting in batch])
             self._entries_in_flight += 1
             self._log.propose(payload, partial(self._on_decided, batch))
 
@@ -276,7 +310,8 @@ class Node:
         self._snapshot_sequence = machine.sequence
         # The journal will forget what the snapshot covers, so the archive must be safe on disk before.
         self.replica.sync_archive()
-        self._snapshot = BackgroundSnapshot(self._snapshots_directory, self.replica.log_point, self._sound_snapshot)
+        point = self.replica.log_point
+        self._snapshot = self._platform.snapshot_writer(self._snapshots_directory, point, self._sound_snapshot)
         self._snapshot.start()
 
     def _sound_snapshot(self) -> bytes:
@@ -298,6 +333,7 @@ class Node:
         machine = self.replica.machine
         return {
             "node": self._node_id,
+            "public_key": self._key.public_key.hex(),
             "role": self._log.role.name.lower(),
             "serving": self._log.leader_ready,
             "leader": self._log.leader_id or "",
@@ -309,6 +345,8 @@ class Node:
             "snapshot_sequence": self._snapshot_sequence,
             "commands_waiting": len(self._waiting),
             "entries_in_flight": self._entries_in_flight,
+            "in_touch": self._log.in_touch,
+            "reads_waiting": self._reads.waiting,
         }
 
 

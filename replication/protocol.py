@@ -6,15 +6,16 @@ many orders::
 
     gateway                                            replica
     SUBMIT   (u32 correlation, command record)*   -->
-    QUERY    {correlation, name, arguments}       -->
+    QUERY    {correlation, name, arguments,
+              min_sequence | None, wait_ms}       -->
                                                   <--  STATUS   {node, serving, leader, term, sequence, compiled,
-                                                                 fsyncs}
+                                                                 fsyncs, public_key}
                                                   <--  RESULT   (u32 correlation, u8 outcome, u64 sequence,
                                                                  i64 timestamp_ns, u32 length, event records)*
                                                   <--  ANSWER   {correlation, sequence, value | error}
 
 A STATUS is sent on connection, at each change of role or leader, and once a second. Commands
-reach the log in the order in which they were submitted on a link.
+reach the log in the order in which they were submitted on a link. How new an answer is: ``replication.read_desk``.
 """
 
 from __future__ import annotations
@@ -41,6 +42,12 @@ FAILED: Final = 1  # certainly not in the log and never will be: safe to send el
 UNKNOWN: Final = 2  # may or may not happen: only a retry with the same id finds out
 MALFORMED: Final = 3  # the replica's door could not read the record: certainly did not happen
 
+# Why a replica does not answer a question (``Answer.error``). Another one may.
+NOT_LEADING: Final = "not leading"
+CUT_OFF: Final = "cut off from the others"
+TOO_OLD: Final = "too old"
+TOO_MANY_READS: Final = "too many reads wait"
+
 _CORRELATION: Final = Struct("<I")
 _RESULT: Final = Struct("<IBQqI")
 
@@ -52,7 +59,8 @@ class ProtocolError(ValueError):
 class Status(msgspec.Struct, frozen=True):
     """``serving``: this replica leads and has applied everything of earlier terms. ``leader`` may be unknown ("").
 
-    ``compiled`` is the form of its engine; ``fsyncs``: what it acknowledges is on its disk.
+    ``compiled`` is the form of its engine; ``fsyncs``: what it acknowledges is on its disk; ``public_key`` (hex) is
+    what its receipts are checked with.
     """
 
     node: str
@@ -62,18 +70,25 @@ class Status(msgspec.Struct, frozen=True):
     sequence: int
     compiled: bool = False
     fsyncs: bool = True
+    public_key: str = ""
 
 
 class Query(msgspec.Struct, frozen=True):
-    """``name`` is one of the functions of ``engine.queries``, or ``trades``, ``status``, ``state_hash``."""
+    """``name`` is one of the table in ``replication.reads``, or ``status`` or ``state_hash``, which every replica
+    answers about itself at once. ``min_sequence`` None asks for the newest state, which only a leader has.
+    """
 
     correlation: int
     name: str
     arguments: dict[str, Any]
+    min_sequence: int | None = None
+    wait_ms: int = 0
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """``sequence`` is the last command that the value reflects. ``error`` names why there is no value, or is ""."""
+    """``sequence`` is the last command that the value reflects. ``error`` is "" or says why there is no value: one of
+    the names above, or a sentence about a question that cannot be answered.
+    """
 
     correlation: int
     sequence: int

@@ -163,6 +163,10 @@ class Raft(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
     def heard_from(self, peer: PeerNode) -> None:
         self._SyncObj__lastResponseTime[peer] = now_s()
 
+    def last_response_s(self, peer: PeerNode) -> float:
+        """When a leader heard from a peer last; the beginning of its term, if never."""
+        return float(self._SyncObj__lastResponseTime[peer])
+
     def connected(self, peer: PeerNode) -> None:
         self._SyncObj__onNodeConnected(peer)
 

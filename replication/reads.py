@@ -1,13 +1,12 @@
 """Questions that a replica answers from its applied state.
 
-A replica answers what it has applied, which is committed and durable, but may be old: only the leader is
-asked, and a leader that is cut off notices it within its fallback time. Every answer names the sequence that
-it reflects.
+A replica answers what it has applied, which is committed and durable. Whether that is new enough is decided before
+(``replication.read_desk``). Every answer names the sequence that it reflects.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from engine import queries
@@ -18,10 +17,16 @@ from replication.replica import Replica
 ROWS_MAX: Final = 1_001  # one more than a page, which tells whether there is another
 
 
-def answer(replica: Replica, name: str, arguments: dict[str, Any]) -> Answer:
-    """Look the question up in the table below. An unknown one, or wrong arguments, gets an ``error``."""
+Question = Callable[..., Any]
+"""Called with the replica and the question's arguments by name."""
+
+
+def answer(
+    replica: Replica, name: str, arguments: dict[str, Any], questions: Mapping[str, Question] | None = None
+) -> Answer:
+    """Look the question up in QUESTIONS, or in another table. An unknown one, or wrong arguments, gets an ``error``."""
     sequence = replica.machine.sequence
-    question = _QUESTIONS.get(name)
+    question = (QUESTIONS if questions is None else questions).get(name)
     if question is None:
         return Answer(0, sequence, None, f"there is no question {name!r}")
     try:
@@ -108,7 +113,7 @@ def _events(replica: Replica, after_sequence: int, limit: int) -> Any:
     return {"entries": [entry._asdict() for entry in found.entries], "more": found.more}
 
 
-_QUESTIONS: Final[dict[str, Callable[..., Any]]] = {
+QUESTIONS: Final[Mapping[str, Question]] = {
     "directory": _directory,
     "account": _account,
     "account_by_name": _account_by_name,

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import gc
 import logging
-import secrets
+import os
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from struct import Struct
 from typing import Final, NamedTuple
@@ -21,14 +22,15 @@ from engine.machine import Applied, Machine
 from engine.snapshot import restore
 from replication.agreement import CHECKPOINT_EVERY_ENTRIES, Checkpoint
 from replication.archive import Archive, list_segments, read_segment, read_segment_header
-from replication.archive_reader import ArchiveReader, Stretch
+from replication.archive_reader import ArchiveReader, FoundEntry, Stretch
+from replication.disk import DISK, Disk
 from replication.snapshots import SnapshotMeta, SnapshotPoint
 
 logger = logging.getLogger(__name__)
 
 TIMESTAMP: Final = Struct("<q")
 TRADES_KEPT_PER_MARKET: Final = 1_000
-_HASH_KEY_BITS: Final = 64
+_HASH_KEY_BYTES: Final = 8
 
 
 class PrintedTrade(NamedTuple):
@@ -45,9 +47,19 @@ class PrintedTrade(NamedTuple):
 class Replica:
     """The state machine of one replica. ``machine`` may be read between two calls of :meth:`apply`."""
 
-    def __init__(self, archive_directory: Path) -> None:
+    def __init__(
+        self,
+        archive_directory: Path,
+        *,
+        disk: Disk = DISK,
+        random_bytes: Callable[[int], bytes] = os.urandom,
+        on_restored: Callable[[], None] = lambda: keep_collector_quiet(),
+    ) -> None:
+        """``on_restored`` is called when the state was replaced by that of a snapshot."""
         # Nobody can know it, so nobody can choose ids that collide in this process's tables. No result depends on it.
-        self._hash_key = secrets.randbits(_HASH_KEY_BITS)
+        self._hash_key = int.from_bytes(random_bytes(_HASH_KEY_BYTES), "little")
+        self._disk = disk
+        self._on_restored = on_restored
         self.machine = Machine(self._hash_key)
         self._reserve_requests = 0
         self.log_point = SnapshotPoint(0, 0, 0, self.machine.chain)
@@ -87,7 +99,7 @@ class Replica:
         self.reserve(self._reserve_requests)
         self.log_point = meta.point
         self._open_archive()
-        keep_collector_quiet()
+        self._on_restored()
         logger.info("restored the state at sequence %d", meta.sequence)
 
     def trades(self, market_id: int, limit: int) -> list[PrintedTrade]:
@@ -99,6 +111,11 @@ class Replica:
         """What the archive has after a command, as far as one question looks (``replication.archive_reader``)."""
         self.flush_archive()
         return self._reader.entries_after(sequence, limit)
+
+    def find_entry(self, sequence: int) -> FoundEntry | None:
+        """The archived entry with a command; None: not found yet, ask again (``replication.archive_reader``)."""
+        self.flush_archive()
+        return self._reader.find_entry(sequence)
 
     def flush_archive(self) -> None:
         if self._archive is not None:
@@ -114,7 +131,7 @@ class Replica:
             self._archive = None
 
     def _open_archive(self) -> None:
-        self._archive = Archive(self._archive_directory)
+        self._archive = Archive(self._archive_directory, disk=self._disk)
         self._reader = ArchiveReader(self._archive_directory)  # opening may cut off what the old one knew
         self._archive.open(self.machine.sequence, self.machine.chain)
         self._trades.clear()

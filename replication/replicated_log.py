@@ -12,6 +12,7 @@ leader cannot count its own copy of an entry before it is on its disk, whatever 
 """
 
 import logging
+import math
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -31,6 +32,7 @@ from replication.messages import (
 from replication.poller import GroupCommitPoller
 from replication.proposals import OnOutcome, Outcome, Proposals, answer
 from replication.pysyncobj_adapter import PeerNode, Raft, RaftTiming, Role, UnsupportedPysyncobj, now_s
+from replication.read_index import OnReadable, ReadIndex
 from replication.snapshots import SnapshotMeta, SnapshotStore
 from replication.transport import Transport
 
@@ -104,6 +106,8 @@ class ReplicatedLog:
         self._on_checkpoint = on_checkpoint
         self._keep_tail_entries = keep_tail_entries
         self._proposals = Proposals(proposal_timeout_s)
+        self._reads = ReadIndex()
+        self._leader_heard_s = -math.inf
         self._incoming = IncomingSnapshot()
         self._stopped_by: BaseException | None = None
         self._peers = {peer_id: PeerNode(peer_id) for peer_id in sorted(peer_ids)}
@@ -144,6 +148,11 @@ class ReplicatedLog:
         return self._raft.term()
 
     @property
+    def voted_for(self) -> str | None:
+        """Whom this replica voted for in its term."""
+        return self._journal.getVotedForNodeId()
+
+    @property
     def commit_index(self) -> int:
         """The highest log index known to be committed."""
         return self._raft.commit_index()
@@ -164,9 +173,28 @@ class ReplicatedLog:
         return self._journal.last
 
     @property
+    def in_touch(self) -> bool:
+        """Whether this replica has heard from the others within the longest election timeout: a leader from a
+        majority of all, another one from a leader.
+
+        It says nothing about this very moment: what was heard last may have been on its way for long, or have waited
+        here while this process was stopped.
+        """
+        since_s = now_s() - self._timing.election_timeout_s_max
+        if not self.is_leader:
+            return self._leader_heard_s >= since_s
+        heard = sum(self._raft.last_response_s(peer) >= since_s for peer in self._peers.values())
+        return heard + 1 > (len(self._peers) + 1) / 2
+
+    @property
     def undecided_proposals(self) -> int:
         """How many proposals wait for their outcome."""
         return len(self._proposals)
+
+    @property
+    def waiting_reads(self) -> int:
+        """How many reads wait for a majority to confirm that this replica leads."""
+        return len(self._reads)
 
     def match_indexes(self) -> dict[str, int]:
         """Leader: how far each peer's log is known to agree with ours, on the peer's disk."""
@@ -201,6 +229,17 @@ class ReplicatedLog:
         index = self._journal.last + 1
         self._journal.add(_APPLICATION + payload, index, self.term)
         self._proposals.add(index, self.term, on_outcome, now_s())
+
+    def read(self, on_readable: OnReadable) -> None:
+        """Leader: call back with True once the state machine holds everything that was committed, by whatever leader,
+        when this was called (`replication.read_index`). On another replica, at once with False.
+
+        A leader that cannot reach a majority refuses when it steps down, within `leader_fallback_s`.
+        """
+        if not self.leader_ready or self._stopped_by is not None:
+            on_readable(False)
+            return
+        self._reads.add(self.commit_index, on_readable)
 
     def abandon_proposals(self) -> None:
         """Answer every undecided proposal with UNKNOWN, for instance before shutting down."""
@@ -273,6 +312,11 @@ class ReplicatedLog:
 
     def apply_committed(self) -> bool:
         """Apply what is committed, for at most one heartbeat; True if followers should hear of it at once."""
+        advanced = self._apply_next()
+        self._reads.settle(self.applied_index, self._peers)
+        return advanced and self.is_leader
+
+    def _apply_next(self) -> bool:
         commit_index, applied_index = self.commit_index, self.applied_index
         if applied_index >= commit_index:
             return False
@@ -287,7 +331,7 @@ class ReplicatedLog:
             applied_index = index
             self._raft.set_applied_index(applied_index)
             self._proposals.decide(index, term, result)
-        return self.is_leader
+        return True
 
     def _apply(self, command: bytes, index: int, term: int) -> object:
         kind = command[:1]
@@ -303,6 +347,8 @@ class ReplicatedLog:
     def role_changed(self, role: Role) -> None:
         """pysyncobj changed the role."""
         logger.info("%s in term %d", role.value, self.term)
+        if role is not Role.LEADER:
+            self._reads.refuse_all()
         if self._on_role_change is not None:
             self._on_role_change(role)
 
@@ -310,6 +356,7 @@ class ReplicatedLog:
         """This replica won an election."""
         self._incoming.forget()
         self._sender.lead()
+        self._reads.lead()
 
     def term_changed(self, term: int) -> None:
         """What was queued in an earlier term must not leave any more."""
@@ -317,6 +364,7 @@ class ReplicatedLog:
 
     def send_heartbeats(self) -> None:
         """Leader: send what is new, and at least one message to every follower."""
+        self._reads.begin_round()
         self._send(heartbeat=True)
 
     def send_message(self, peer_id: str, message: Message) -> None:
@@ -325,9 +373,10 @@ class ReplicatedLog:
 
     def _send_new_entries(self) -> None:
         if self.is_leader:
-            self._send(heartbeat=False)
+            self._send(heartbeat=self._reads.begin_round())
 
     def _send(self, *, heartbeat: bool) -> None:
+        self._sender.read_round = self._reads.round
         self._sender.send(term=self.term, commit_index=self.commit_index, now_s=now_s(), heartbeat=heartbeat)
 
     # Input from peers
@@ -369,6 +418,7 @@ class ReplicatedLog:
         if message.term == self.term and self.is_leader:
             raise Halt(f"{peer.id} and this replica both lead term {message.term}")
         self._raft.follow(peer, message.term)
+        self._leader_heard_s = now_s()
         return True
 
     def _tell_term(self, peer_id: str) -> None:
@@ -385,6 +435,7 @@ class ReplicatedLog:
             reset=not taken.success,
             next_index=taken.next_index,
             prev_index=message.prev_index,
+            read_round=message.read_round,
         )
 
     def _take_snapshot(self, peer_id: str, message: SnapshotChunk) -> None:
@@ -420,6 +471,8 @@ class ReplicatedLog:
             return
         self._raft.heard_from(peer)
         if isinstance(message, NextIndex):
+            self._reads.acknowledge(peer.id, message.read_round)
+            self._reads.settle(self.applied_index, self._peers)
             urgent = self._sender.on_next_index(peer.id, message)
             self._raft.set_match_index(peer, self._sender.match_indexes()[peer.id])
         else:
@@ -427,5 +480,7 @@ class ReplicatedLog:
         if urgent:
             self._send(heartbeat=False)
 
-    def _answer(self, peer_id: str, *, success: bool, reset: bool, next_index: int, prev_index: int = 0) -> None:
-        self._transport.send(peer_id, NextIndex(self.term, next_index, prev_index, success, reset))
+    def _answer(
+        self, peer_id: str, *, success: bool, reset: bool, next_index: int, prev_index: int = 0, read_round: int = 0
+    ) -> None:
+        self._transport.send(peer_id, NextIndex(self.term, next_index, prev_index, success, reset, read_round))

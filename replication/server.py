@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from engine.codec import CodecError, decode_command
 from replication import protocol
@@ -29,13 +29,26 @@ HANDSHAKE_TIME_S: Final = 5.0
 UNAUTHENTICATED_LINKS_MAX: Final = 64
 
 
+class Listening(Protocol):
+    """What the door keeps of where it listens."""
+
+    @property
+    def address(self) -> tuple[str, int]: ...
+
+    def close(self) -> None: ...
+
+
+Listen = Callable[[str, int, EventSource, Callable[[socket.socket, str], None]], Listening]
+"""Begins to listen: (host, port, poller, on_accepted), as `replication.tcp.Listener` does."""
+
+
 class Desk(Protocol):
     """What the door needs of the node behind it."""
 
     def submit(self, link: DoorLink, correlation: int, command: bytes) -> None:
         """Take a well-formed command towards the log; answer it on the link sooner or later."""
 
-    def ask(self, name: str, arguments: dict[str, Any], reply: Callable[[Answer], None]) -> None:
+    def ask(self, query: Query, reply: Callable[[Answer], None]) -> None:
         """Answer a question, now or later; the answer's correlation is filled in by the door."""
 
     def status(self) -> Status: ...
@@ -137,7 +150,7 @@ class DoorLink:
         def reply(answer: Answer) -> None:
             self.send(protocol.encode_message(Answer(correlation, answer.sequence, answer.value, answer.error)))
 
-        self._door.desk.ask(query.name, query.arguments, reply)
+        self._door.desk.ask(query, reply)
 
     def _on_closed(self, reason: str) -> None:
         if self.authenticated:
@@ -159,6 +172,7 @@ class Door:
         *,
         credentials: LinkCredentials,
         now_s: Callable[[], float],
+        listen: Listen = Listener,
     ) -> None:
         self.poller = poller
         self.desk = desk
@@ -167,7 +181,7 @@ class Door:
         self.credentials = credentials
         self.now_s = now_s
         self.refusals = Refusals(now_s)
-        self._listener = Listener(address[0], address[1], poller, self._on_accepted)
+        self._listener = listen(address[0], address[1], poller, self._on_accepted)
 
     @property
     def address(self) -> tuple[str, int]:

@@ -23,6 +23,7 @@ import lmdb
 import msgspec
 import xxhash
 
+from replication.disk import DISK, DISK_FAILURES, Disk
 from replication.private_directory import create_private_directory
 
 CHUNK_BYTES = 256 * 1024
@@ -93,8 +94,10 @@ def describe(point: SnapshotPoint, blob: bytes) -> SnapshotMeta:
 class SnapshotStore:
     """The snapshots in one directory. Any number of objects and processes may use it; writers wait for each other."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, disk: Disk = DISK) -> None:
         self._path = Path(path)
+        self._disk = disk
+        self._name_is_durable = False
         create_private_directory(self._path)
 
     def write(self, point: SnapshotPoint, blob: bytes | Iterable[bytes]) -> SnapshotMeta:
@@ -166,16 +169,17 @@ class SnapshotStore:
         data_file = self._path / "data.mdb"
         present_bytes = data_file.stat().st_size if data_file.exists() else 0
         try:
-            environment = lmdb.open(
-                str(self._path),
-                map_size=_round_up(present_bytes + _MAP_STEP_BYTES),
-                max_dbs=2,
-                mode=0o600,
-                readahead=False,
-            )
+            map_size_bytes = _round_up(present_bytes + _MAP_STEP_BYTES)
+            environment = self._disk.open_environment(self._path, map_size=map_size_bytes)
+        except DISK_FAILURES:
+            raise
         except lmdb.Error as error:
             raise SnapshotDamaged(f"cannot open the snapshots in {self._path}: {error}") from error
         try:
+            if not self._name_is_durable:
+                # Whoever made the file may have lost its power or its life before its name was on the disk.
+                self._disk.sync_directory(self._path)
+                self._name_is_durable = True
             yield environment
         finally:
             environment.close()

@@ -82,11 +82,15 @@ class Flow:
     def commands(self, count: int) -> Iterator[bytes]:
         """The next commands, as records."""
         for _ in range(count):
-            self._number += 1
-            if not self._deck:
-                self._deck = [kind for kind, share in SHARES.items() for _ in range(share)]
-                self._rng.shuffle(self._deck)
-            yield encode_command(self._next(self._deck.pop()))
+            yield encode_command(self.next_command())
+
+    def next_command(self) -> Command:
+        """The next command, issued at NOW_NS."""
+        self._number += 1
+        if not self._deck:
+            self._deck = [kind for kind, share in SHARES.items() for _ in range(share)]
+            self._rng.shuffle(self._deck)
+        return self._next(self._deck.pop())
 
     def _next(self, kind: int) -> Command:
         market_id = self._draw(self.crowd.markets, self._market_weights)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
 from itertools import islice
 from struct import Struct
@@ -19,17 +19,21 @@ from typing import cast
 
 from engine.codec import decode_events, encode_command
 from engine.commands import Tick
-from engine.entry import BY_TIME, Entry
+from engine.entry import BY_TIME, GENESIS_CHAIN, Entry
 from engine.events import TradeExecuted
 from engine.machine import Machine
 from engine.snapshot import state_hash
 from engine.types import EXCHANGE_ACCOUNT, NS_PER_S
 from replication import reads
+from replication.archive_reader import FoundEntry
 from replication.handshake import HELLO, check_hello
 from replication.protocol import (
     COMMITTED,
+    CUT_OFF,
     FAILED,
+    NOT_LEADING,
     SUBMIT,
+    TOO_OLD,
     UNKNOWN,
     Answer,
     Query,
@@ -40,10 +44,13 @@ from replication.protocol import (
     encode_message,
     encode_results,
 )
+from replication.receipt_desk import NOT_ARCHIVED, ReceiptDesk
 from replication.replica import PrintedTrade, Replica
+from replication.signing_key import SigningKey
 from replication.tls import LinkCredentials
-from tests.replication.link_certificates import node
+from tests.replication.link_certificates import CLUSTER_ID, node
 
+SIGNING_KEYS = {f"node-{number}": SigningKey(bytes((number,)) * 32) for number in (1, 2, 3)}
 _LENGTH = Struct("<I")
 
 # What may happen to a SUBMIT frame.
@@ -98,7 +105,7 @@ class DoorLink(asyncio.Protocol):
         else:
             query = decode_message(frame)
             assert isinstance(query, Query)
-            self.send(encode_message(self.door.group.answer(query)))
+            self.door.group.asked(self, query)
 
 
 class Door:
@@ -116,7 +123,8 @@ class Door:
         serving = group.leader == self.node_id
         compiled = self.node_id == "node-1"  # as where only one machine has a compiler
         fsyncs = self.node_id == "node-2"
-        return Status(self.node_id, serving, group.leader, group.term, group.machine.sequence, compiled, fsyncs)
+        key = SIGNING_KEYS[self.node_id].public_key.hex()
+        return Status(self.node_id, serving, group.leader, group.term, group.machine.sequence, compiled, fsyncs, key)
 
     async def open(self) -> None:
         context = self.credentials.server_context
@@ -145,6 +153,13 @@ class OneReplicaGroup:
         self.faults: deque[str] = deque()
         self.frames: list[list[bytes]] = []
         self.clock_offset_ns = 0
+        self.cut_off: set[str] = set()
+        self.lag: dict[str, int] = {}
+        self.answered_by: Counter[str] = Counter()
+        self.entries: list[Entry] = []
+        self.without_archive: set[str] = set()
+        self.searches_left = 0
+        self.entry_bytes_max = 1 << 20
         self._tapes: dict[int, list[PrintedTrade]] = {}
         self.doors = {node_id: Door(self, node_id, shown.get(node_id) or node(node_id)) for node_id in node_ids}
 
@@ -193,14 +208,67 @@ class OneReplicaGroup:
         if fault not in ("", REFUSE, SWALLOW):
             self.elect_another()
 
-    def answer(self, query: Query) -> Answer:
+    def asked(self, link: DoorLink, query: Query) -> None:
+        """Answer as a replica does: the leader anything, the others what says how new is enough."""
+        node_id, loop = link.door.node_id, asyncio.get_running_loop()
+        refusal = ""
+        if query.name not in ("state_hash", "status"):
+            if query.min_sequence is None:
+                refusal = "" if node_id == self.leader else NOT_LEADING
+            elif node_id in self.cut_off:
+                refusal = CUT_OFF
+            elif self.applied(node_id) < query.min_sequence:
+                refusal = TOO_OLD
+        if refusal == TOO_OLD and query.wait_ms > 0:
+            later = Query(query.correlation, query.name, query.arguments, query.min_sequence, query.wait_ms - 10)
+            loop.call_later(0.01, self.asked, link, later)
+            return
+        if refusal:
+            link.send(encode_message(Answer(query.correlation, self.applied(node_id), None, refusal)))
+            return
+        self.answered_by[node_id] += 1
+        link.send(encode_message(self.answer(node_id, query)))
+
+    def applied(self, node_id: str) -> int:
+        """How far a replica is, as far as it admits."""
+        return self.machine.sequence - self.lag.get(node_id, 0)
+
+    def answer(self, node_id: str, query: Query) -> Answer:
         if query.name == "state_hash":
             value = {"chain": self.machine.chain.hex(), "state_hash": state_hash(self.machine).hex()}
             return Answer(query.correlation, self.machine.sequence, value)
-        # This group is all that the questions need of a replica: its machine and its trades.
-        answer = reads.answer(cast(Replica, self), query.name, query.arguments)
+        questions = {**reads.QUESTIONS, "receipt": self.receipt(node_id)}
+        # This group is all that the questions need of a replica: its machine, its trades and its entries.
+        answer = reads.answer(cast(Replica, self), query.name, query.arguments, questions)
         assert not answer.error, (query.name, answer.error)
         return Answer(query.correlation, answer.sequence, answer.value)
+
+    def find_entry(self, sequence: int) -> FoundEntry | None:
+        if self.searches_left:
+            self.searches_left -= 1
+            return None
+        chain = GENESIS_CHAIN
+        for entry in self.entries:
+            if entry.last_sequence >= sequence:
+                is_too_large = len(entry.commands) + len(entry.events) > self.entry_bytes_max
+                return FoundEntry(None, is_too_large=True) if is_too_large else FoundEntry(entry, chain)
+            chain = entry.chain
+        raise AssertionError(sequence)
+
+    def receipt(self, node_id: str) -> reads.Question:
+        desk = ReceiptDesk(
+            cast(Replica, self),
+            SIGNING_KEYS[node_id],
+            cluster_id=CLUSTER_ID,
+            group="main",
+            node=node_id,
+            now_ns=time.time_ns,
+        )
+        return lambda replica, sequence, for_operator: (
+            {"status": NOT_ARCHIVED}
+            if node_id in self.without_archive
+            else desk.receipt(replica, sequence, for_operator)
+        )
 
     def trades(self, market_id: int, limit: int) -> list[PrintedTrade]:
         return list(islice(reversed(self._tapes.get(market_id, [])), limit))
@@ -214,18 +282,22 @@ class OneReplicaGroup:
         self.move_clock(seconds)
         now_ns = time.time_ns() + self.clock_offset_ns
         applied = self.machine.apply(now_ns, encode_command(Tick(EXCHANGE_ACCOUNT, now_ns)))
-        self._print_trades(applied.entry)
+        self._keep(applied.entry)
 
     def _apply(self, commands: list[tuple[int, bytes]]) -> list[Result]:
         now_ns = time.time_ns() + self.clock_offset_ns
         entry, start, event_ends = self.machine.apply(now_ns, b"".join(command for _, command in commands))
-        self._print_trades(entry)
+        self._keep(entry)
         results = []
         for offset, ((correlation, _), end) in enumerate(zip(commands, event_ends, strict=True)):
             sequence = entry.first_sequence + offset
             results.append(Result(correlation, COMMITTED, sequence, entry.timestamp_ns, entry.events[start:end]))
             start = end
         return results
+
+    def _keep(self, entry: Entry) -> None:
+        self.entries.append(entry)
+        self._print_trades(entry)
 
     def _print_trades(self, entry: Entry) -> None:
         for offset, event in decode_events(entry.events):

@@ -12,7 +12,7 @@ from replication.certificates import Authority
 from replication.identity import GATEWAY, NODE, Identity
 from replication.tls import LinkCredentials, link_context
 
-CLUSTER_ID = b"c" * 16
+CLUSTER_ID = bytes(range(16))
 NOW = datetime.datetime.now(datetime.UTC)
 
 

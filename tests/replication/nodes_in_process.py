@@ -110,8 +110,19 @@ class GatewayLink:
         return [self.results[correlation] for correlation, _ in numbered]
 
     def ask(self, name: str, **arguments: Any) -> Answer:
+        return self.wait_for(self.send_query(name, arguments))
+
+    def ask_at_least(self, min_sequence: int, wait_ms: int, name: str, **arguments: Any) -> Answer:
+        return self.wait_for(self.send_query(name, arguments, min_sequence, wait_ms))
+
+    def send_query(
+        self, name: str, arguments: dict[str, Any], min_sequence: int | None = None, wait_ms: int = 0
+    ) -> int:
         correlation = self._next()
-        self.socket.send(protocol.encode_message(Query(correlation, name, arguments)))
+        self.socket.send(protocol.encode_message(Query(correlation, name, arguments, min_sequence, wait_ms)))
+        return correlation
+
+    def wait_for(self, correlation: int) -> Answer:
         self._cluster.tick_until(lambda: correlation in self.answers)
         return self.answers[correlation]
 

@@ -197,6 +197,7 @@ class Replica:
         self.machine = RecordingMachine()
         self.outcomes: dict[bytes, tuple[Outcome, object]] = {}
         self.checkpoints: list[tuple[str, int, int, bytes]] = []
+        self.reads: dict[str, list[bytes] | None] = {}
         self.journal = cluster.open_journal(directory / "journal", name)
         self.snapshots = SnapshotStore(directory / "snapshots")
         self.transport = ScriptedTransport(cluster.world, name, peers, self._check_leaving)
@@ -227,6 +228,15 @@ class Replica:
             self.outcomes[payload] = (outcome, detail)
 
         self.log.propose(payload, on_outcome)
+
+    def read(self, name: str) -> None:
+        """Read the whole state. What was read will be in `reads`, or None for a refusal."""
+
+        def on_readable(readable: bool) -> None:
+            assert name not in self.reads, f"{name} was answered twice"
+            self.reads[name] = self.machine.payloads if readable else None
+
+        self.log.read(on_readable)
 
     def outcome(self, payload: bytes) -> Outcome | None:
         found = self.outcomes.get(payload)

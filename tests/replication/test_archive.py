@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.entry import Entry
+from engine.entry import GENESIS_CHAIN, Entry
 from replication.archive import (
     Archive,
     ArchiveDamaged,
@@ -13,6 +13,7 @@ from replication.archive import (
     read_segment,
     read_segment_header,
 )
+from tests.replication.odd_disks import NotingDisk
 from tests.replication.recorded_history import history
 
 
@@ -146,3 +147,14 @@ def flip(segment: Segment, position: int) -> None:
     data = bytearray(segment.path.read_bytes())
     data[position] ^= 0x10
     segment.path.write_bytes(data)
+
+
+def test_a_segment_whose_maker_was_killed_before_the_sync_of_its_name_is_made_durable(tmp_path: Path) -> None:
+    archive = Archive(tmp_path)
+    archive.open(0, GENESIS_CHAIN)
+    archive.close()
+    disk = NotingDisk()
+    archive = Archive(tmp_path, disk=disk)
+    archive.open(0, GENESIS_CHAIN)
+    archive.close()
+    assert disk.names_synced == [f"{1:020d}.entries"]

@@ -13,6 +13,7 @@ from replication.config import (
     node_data_dir,
     read_master_key,
 )
+from replication.pysyncobj_adapter import RaftTiming
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 MINIMAL = """
@@ -117,7 +118,7 @@ def test_a_fault_is_named_with_its_place(tmp_path: Path, old: str, new: str, com
 @pytest.mark.parametrize(
     ("table", "complaint"),
     [
-        ("[raft]\nheartbeat_ms = 134", "raft.heartbeat_ms: 134 is too slow, at most a third"),
+        ("[raft]\nheartbeat_ms = 134", "raft.heartbeat_ms: 134 is too slow, it must be below a third"),
         ("[raft]\nelection_timeout_ms_max = 400", "raft.election_timeout_ms_max: 400 must be above"),
         ("[raft]\nheartbeat_ms = true", "raft.heartbeat_ms: True is not a whole number from 5 to 20000"),
         ("[raft]\nheartbeat_ms = 50.5", "raft.heartbeat_ms: 50.5 is not a whole number"),
@@ -139,9 +140,15 @@ def test_a_fault_in_a_table_of_settings_is_named(tmp_path: Path, table: str, com
 
 def test_settings_at_their_limits_are_taken(tmp_path: Path) -> None:
     config = load(
-        tmp_path, MINIMAL + "[raft]\nelection_timeout_ms_min = 150\nheartbeat_ms = 50\n[gateway]\nport = 65535"
+        tmp_path, MINIMAL + "[raft]\nelection_timeout_ms_min = 150\nheartbeat_ms = 49\n[gateway]\nport = 65535"
     )
-    assert (config.raft.heartbeat_ms, config.gateway.port) == (50, 65_535)
+    assert (config.raft.heartbeat_ms, config.gateway.port) == (49, 65_535)
+
+
+def test_a_heartbeat_of_exactly_a_third_is_refused_here_and_not_by_a_traceback_later(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="50 is too slow"):
+        load(tmp_path, MINIMAL + "[raft]\nelection_timeout_ms_min = 150\nheartbeat_ms = 50")
+    RaftTiming(election_timeout_s_min=0.15, election_timeout_s_max=0.3, heartbeat_s=0.049)
 
 
 def test_a_table_that_is_a_value_is_refused(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from replication.handshake import HELLO
 from replication.identity import GATEWAY, NODE, Identity
 from replication.messages import ResponseVote, encode
-from replication.protocol import Answer, Status
+from replication.protocol import Answer, Query, Status
 from replication.server import HANDSHAKE_TIME_S, Door, DoorLink
 from replication.tls import LinkCredentials
 from tests.replication.link_certificates import CLUSTER_ID, NOW, credentials, gateway, node
@@ -54,8 +54,8 @@ class Ports:
     def submit(self, link: DoorLink, correlation: int, command: bytes) -> None:
         self.served.append(command)
 
-    def ask(self, name: str, arguments: dict[str, object], reply: Callable[[Answer], None]) -> None:
-        self.served.append(name)
+    def ask(self, query: Query, reply: Callable[[Answer], None]) -> None:
+        self.served.append(query)
 
     def has_accepted(self, port: str) -> bool:
         """Whether a link is under way that this node did not dial itself."""

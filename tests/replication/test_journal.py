@@ -5,6 +5,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,16 +13,19 @@ from replication.journal import (
     Journal,
     JournalBelongsToAnother,
     JournalDamaged,
+    JournalError,
     JournalLocked,
     JournalWriteFailed,
     SnapshotReference,
 )
+from replication.replica_process import exit_code
+from tests.replication.odd_disks import FullDisk, NotingDisk
 
 CLUSTER = b"c" * 16
 MIB = 1024 * 1024
 
 
-def opened(path: Path, **settings: int) -> Journal:
+def opened(path: Path, **settings: Any) -> Journal:
     return Journal(path, cluster_id=CLUSTER, node_id="node-1", sync=False, **settings)
 
 
@@ -337,3 +341,17 @@ def test_a_killed_process_leaves_exactly_what_it_synced(tmp_path: Path) -> None:
     journal = opened(tmp_path / "j")
     assert journal.last == 20
     journal.close()
+
+
+def test_a_journal_whose_maker_was_killed_before_the_sync_of_its_name_is_made_durable(tmp_path: Path) -> None:
+    opened(tmp_path / "j").close()
+    disk = NotingDisk()
+    opened(tmp_path / "j", disk=disk).close()
+    assert "data.mdb" in disk.names_synced
+
+
+def test_a_full_disk_at_the_start_is_no_damage(tmp_path: Path) -> None:
+    with pytest.raises(JournalError) as caught:
+        opened(tmp_path / "j", disk=FullDisk())
+    assert not isinstance(caught.value, JournalDamaged)
+    assert exit_code(caught.value) == 1

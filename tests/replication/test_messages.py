@@ -25,7 +25,9 @@ META = SnapshotMeta(7, 3, 40, b"c" * 32, b"h" * 32, 300_000, 2)
 MESSAGES: list[Message] = [
     AppendEntries(3, 9, 10, 2, [(2, b"\0one"), (3, b"\1")]),
     AppendEntries(3, 9, 10, 2, []),
+    AppendEntries(3, 9, 10, 2, [], 17),
     NextIndex(3, 12, 10, True, False),
+    NextIndex(3, 12, 10, True, False, 17),
     RequestVote(4, 12, 3),
     ResponseVote(4),
     TimeoutNow(4),
@@ -73,6 +75,8 @@ def test_kinds_on_the_wire_are_for_ever() -> None:
         [1, 1, 1, 1, 1, [[1, "text"]]],
         [1, 1, 1, 1, 1, [[-1, b""]]],
         [2, 1, 1, 1, 1, 1],
+        [2, 1, 1, 1, True, False, -1],
+        [2, 1, 1, 1, True, False, 1, 1],
         [8, 1, 1, 1, b"short"],
         [8, 1, 1, 1, b"c" * 33],
         [6, 1, [1, 2, 3], 0, b""],

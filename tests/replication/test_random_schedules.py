@@ -3,7 +3,8 @@
 Every seed draws its own mix of message delays, broken links, kills, kills in the middle of a commit, restarts and
 snapshots. After each step: one entry per index for ever, one leader per term, and what a leader calls committed is on
 the disks of a majority. After the final heal: nothing acknowledged is missing, nothing that failed is there, nothing is
-there twice, all replicas are equal, and every proposal of a living replica has an outcome.
+there twice, all replicas are equal, and every proposal of a living replica has an outcome. A read that a leader answers
+shows everything that any replica had applied when it was asked.
 
 Repeat one seed: pytest tests/replication/test_random_schedules.py -k seed-7
 """
@@ -37,6 +38,7 @@ class Chaos:
         self.leaders: dict[int, str] = {}
         self.outcomes: dict[bytes, Outcome] = {}
         self.proposed = 0
+        self.reads_answered = 0
         self.blocked_until_s: dict[tuple[str, str], float] = {}
         self.kills_in_commit = chance.choice([0.0, 0.002, 0.01])
         self.slowness = chance.choice([0.2, 0.5, 0.9])
@@ -71,6 +73,8 @@ class Chaos:
             if not blocked and pair[1] in self.cluster.replicas and self.chance.random() > self.slowness:
                 self.guarded(pair[1], partial(self.deliver, pair, self.chance.randrange(1, 6)))
         self.propose()
+        for replica in self.cluster:
+            self.read(replica)
         if self.on and self.chance.random() < self.faults:
             self.fault()
         self.look()
@@ -98,6 +102,18 @@ class Chaos:
                     self.outcomes[payload] = outcome
 
                 replica.log.propose(payload, on_outcome)
+
+    def read(self, replica: Replica) -> None:
+        """Ask a replica, which may refuse, and hold its answer against what was committed before."""
+        known_index = max(self.applied, default=0)
+
+        def on_readable(readable: bool) -> None:
+            if readable:
+                self.reads_answered += 1
+                applied_index = replica.log.applied_index
+                assert applied_index >= known_index, f"{replica.name} answered as of {applied_index}, not {known_index}"
+
+        replica.log.read(on_readable)
 
     def fault(self) -> None:
         names = sorted(self.cluster.names)
@@ -228,6 +244,7 @@ def run(seed: int, directory: Path, monkeypatch: pytest.MonkeyPatch) -> int:
         chaos.step()
     chaos.heal()
     chaos.check_history()
+    assert chaos.reads_answered > 20, "a run in which nothing was read shows nothing"
     chaos.cluster.close()
     return sum(outcome is Outcome.COMMITTED for outcome in chaos.outcomes.values())
 

@@ -7,10 +7,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import lmdb
 import pytest
 
 from replication.background_snapshot import BackgroundSnapshot
 from replication.journal import Journal
+from replication.replica_process import exit_code
 from replication.snapshots import (
     CHUNK_BYTES,
     SnapshotDamaged,
@@ -21,6 +23,7 @@ from replication.snapshots import (
     describe,
     verify,
 )
+from tests.replication.odd_disks import FullDisk, NotingDisk
 
 
 def point(log_index: int) -> SnapshotPoint:
@@ -212,3 +215,22 @@ def test_a_child_that_outlives_its_parent_does_not_disturb_the_next_writer(tmp_p
     assert wait(orphan) == "done"
     assert store.latest() == new
     assert store.read(new) == b"new" * 100_000
+
+
+def test_the_name_of_a_new_store_is_durable_before_a_snapshot_is(tmp_path: Path) -> None:
+    disk = NotingDisk()
+    SnapshotStore(tmp_path / "snapshots", disk=disk).write(point(7), b"state")
+    assert "data.mdb" in disk.names_synced
+
+
+def test_a_store_whose_maker_was_killed_before_the_sync_of_its_name_is_made_durable(tmp_path: Path) -> None:
+    SnapshotStore(tmp_path / "snapshots").latest()
+    disk = NotingDisk()
+    SnapshotStore(tmp_path / "snapshots", disk=disk).write(point(7), b"state")
+    assert "data.mdb" in disk.names_synced
+
+
+def test_a_full_disk_is_no_damage(tmp_path: Path) -> None:
+    with pytest.raises(lmdb.DiskError) as caught:
+        SnapshotStore(tmp_path / "snapshots", disk=FullDisk()).latest()
+    assert exit_code(caught.value) == 1

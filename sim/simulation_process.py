@@ -1,0 +1,366 @@
+"""One replica as a process on a machine of its own: the real node, started, ticked, cut off and started again.
+
+The node gets a `replication.platform.Platform` whose clock, chance, network and disk are the simulation's. Everything
+else is what runs in production. Where its work may be cut off, in the order of a command's way through a replica:
+
+================  ======================================================================================
+after-create      a new file is there, and its directory is not synced yet
+before-append     a command has arrived at the door and is not proposed yet
+before-fsync      what changed in the journal is written but not synced
+after-fsync       it is synced, and nothing that depends on it has left yet
+before-apply      an entry is committed, and the state machine has not seen it
+after-apply       it was applied, and nobody was answered
+in-snapshot       chunks of a snapshot are written but not synced
+before-publish    a snapshot is complete but for the record that makes it exist
+after-publish     it exists, and the journal does not know it
+================  ======================================================================================
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import lmdb
+
+from replication.background_snapshot import WriterState
+from replication.config import Config, node_data_dir
+from replication.node import Node
+from replication.platform import Platform
+from replication.poller import EventSource
+from replication.replica import Replica
+from replication.replica_process import exit_code
+from replication.replicated_log import ReplicatedLog
+from replication.server import DoorLink
+from replication.snapshots import SnapshotDamaged, SnapshotMeta, SnapshotPoint, SnapshotStore
+from replication.supervisor import EXIT_HALTED
+from replication.tls import LinkCredentials
+from sim.simulation_disk import SimulatedDisk
+from sim.simulation_environment import CutOff
+from sim.simulation_journal_view import JournalView
+from sim.simulation_links import DoorListener, Inbox, PeerLinks
+from sim.simulation_network import End
+
+if TYPE_CHECKING:
+    from engine.machine import Applied
+    from sim.simulation import Simulation
+
+IDLE_S = 0.02
+_TICK_S = 0.000_05
+_ARRIVAL_S = 0.000_01
+_RESTART_PAUSE_S = 0.2
+_SNAPSHOT_S_MAX = 0.3
+
+
+class SimulatedProcess:
+    """``node`` is None while the process does not run.
+
+    ``halted`` says why it must not be started again; ``held_back``: not now.
+    """
+
+    def __init__(self, simulation: Simulation, config: Config, name: str) -> None:
+        self.name = name
+        self.node: Node | None = None
+        self.halted = ""
+        self.held_back = False
+        self.starts = 0
+        self.clock_offset_ns = 0
+        self.cut_off_at: tuple[str, int] | None = None
+        """A point, and how often it is passed before the process ends there."""
+        self.paused_until_s = 0.0
+        self._simulation = simulation
+        self._config = config
+        self._chance = Random(simulation.chance.getrandbits(64))
+        self._busy_until_s = 0.0
+        self._wake_at_s = float("inf")
+        self._inbox = Inbox()
+        self._links: PeerLinks | None = None
+        self._listener: DoorListener | None = None
+        self._directory = node_data_dir(config, name)
+        self.disk = self._empty_disk()
+
+    # Its life
+
+    def start(self) -> None:
+        """Start it, unless it runs, must not, or fails to."""
+        if self.node is not None or self.halted or self.held_back:
+            return
+        simulation = self._simulation
+        self.starts += 1
+        simulation.trace.add("start", self.name, self.starts)
+        self._inbox = Inbox()
+        self._wake_at_s = float("inf")
+        self.paused_until_s = self._busy_until_s = 0.0
+        self._guarded(self._build)
+        if self.node is not None:
+            simulation.network.host_up(self)
+            simulation.onlooker.started(self)
+            self._busy_until_s = simulation.timeline.now_s
+            self._wake(simulation.timeline.now_s)
+
+    def replace_disk(self) -> None:
+        """Its files are gone for good; what is in their place is empty."""
+        assert self.node is None, f"{self.name} runs"
+        shutil.rmtree(self._directory)
+        self.disk = self._empty_disk()
+
+    @property
+    def free_at_s(self) -> float:
+        """When what it does now is done."""
+        return max(self._busy_until_s, self._simulation.timeline.now_s)
+
+    def end(self, how: str, *, power_lost: bool = False) -> None:
+        """It is gone, at once and wherever it was."""
+        self._simulation.trace.add("end", self.name, f"{how}{', power lost' if power_lost else ''}")
+        if self.name in self._simulation.network.hosts:
+            self._simulation.network.host_down(self.name, power_lost=power_lost)
+        self.node = self._links = self._listener = None
+        self.disk.process_ended(power_lost=power_lost)
+
+    def cut_off(self, how: str) -> None:
+        """It ends, its machine perhaps with it, and is started again after a while."""
+        self.end(how, power_lost=self._chance.random() < self._simulation.faults.power_share)
+        self.start_again()
+
+    def stop(self) -> None:
+        """End it as SIGTERM does."""
+        if self.node is not None:
+            self._guarded(self.node.close)
+            if self.node is not None:
+                self.end("stopped")
+
+    def pause(self, duration_s: float) -> None:
+        """It stands still, as in SIGSTOP; what arrives waits."""
+        self.paused_until_s = max(self.paused_until_s, self._simulation.timeline.now_s + duration_s)
+
+    def at_point(self, point: str) -> None:
+        """It may be cut off here: by a script, or by chance."""
+        if self.cut_off_at is not None:
+            scripted, passes = self.cut_off_at
+            if scripted != point:
+                return
+            self.cut_off_at = (point, passes - 1) if passes else None
+            if passes:
+                return
+        else:
+            probability = self._simulation.faults.cut_off_probability
+            if not probability or self._chance.random() >= probability:
+                return
+        self._simulation.trace.add("cut-off", self.name, point)
+        raise CutOff(point)
+
+    # A host of the network
+
+    def deliver(self, arrival: Callable[[], None]) -> None:
+        self._inbox.arrivals.append(arrival)
+        if len(self._inbox.arrivals) == 1:
+            # The kernel wakes it when it gets to it; what else arrives until then is handled together.
+            late_ms = self._chance.random() * self._simulation.faults.wake_ms_max
+            self._wake(self._simulation.timeline.now_s + late_ms / 1_000)
+
+    def accept(self, caller: str) -> End | None:
+        if self._links is None or self._listener is None:
+            return None
+        return self._links.accept(caller) if caller in self._config.nodes else self._listener.accept(caller)
+
+    # Its work
+
+    def _empty_disk(self) -> SimulatedDisk:
+        simulation, name = self._simulation, self.name
+        self._directory.mkdir(parents=True)
+        return SimulatedDisk(
+            name,
+            timeline=simulation.timeline,
+            chance=Random(self._chance.getrandbits(64)),
+            trace=simulation.trace,
+            faults=lambda: simulation.faults,
+            at_point=self.at_point,
+            journal=JournalView(lambda index, term: simulation.onlooker.lost(name, index, term)),
+        )
+
+    def _build(self) -> None:
+        simulation = self._simulation
+        self.node = _WatchedNode(
+            self,
+            self._config,
+            self.name,
+            platform=Platform(
+                now_s=lambda: simulation.timeline.now_s,
+                time_ns=lambda: simulation.timeline.time_ns() + self.clock_offset_ns,
+                random_bytes=self._chance.randbytes,
+                disk=self.disk,
+                poller=lambda: self._inbox,
+                transport=self._make_links,
+                listen=self._listen,
+                replica=lambda directory, **settings: _WatchedReplica(self, simulation, directory, **settings),
+                snapshot_writer=lambda path, point, produce: _SnapshotWriter(self, simulation, path, point, produce),
+                on_restored=lambda: None,
+            ),
+        )
+
+    def _make_links(self, *, credentials: LinkCredentials, peers: dict[str, object], **_network: object) -> PeerLinks:
+        self._links = PeerLinks(
+            self._simulation.network,
+            node_id=credentials.identity.name,
+            peers=peers,
+            on_leaving=self._simulation.onlooker.leaving,
+            at_point=self.at_point,
+        )
+        return self._links
+
+    def _listen(
+        self, _host: str, port: int, poller: EventSource, on_accepted: Callable[[Any, str], None]
+    ) -> DoorListener:
+        self._listener = DoorListener(self.name, port, poller, on_accepted)
+        return self._listener
+
+    def _wake(self, time_s: float) -> None:
+        """Tick at this time, or when what it is busy with is done."""
+        time_s = max(time_s, self._busy_until_s, self.paused_until_s)
+        if time_s < self._wake_at_s:
+            self._wake_at_s = time_s
+            self._simulation.timeline.at(time_s, self._tick, self.starts, time_s)
+
+    def _tick(self, start: int, time_s: float) -> None:
+        if start != self.starts or time_s != self._wake_at_s:
+            return
+        self._wake_at_s = float("inf")
+        if self.node is None:
+            return
+        timeline = self._simulation.timeline
+        if timeline.now_s < self.paused_until_s:
+            self._wake(self.paused_until_s)
+            return
+        node, inbox = self.node, self._inbox
+        handled = inbox.handled
+        self._guarded(lambda: node.tick(0.0))
+        if self.node is not node:
+            return
+        handled = inbox.handled - handled
+        timeline.spend(_TICK_S + handled * _ARRIVAL_S)
+        self._busy_until_s = timeline.now_s
+        self._simulation.onlooker.ticked(self)
+        has_work = inbox.arrivals or (handled and _has_work(node.log))
+        self._wake(self._busy_until_s if has_work else self._busy_until_s + IDLE_S)
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """Do what the process does, and let it end as it would."""
+        simulation = self._simulation
+        try:
+            work()
+        except CutOff as cut:
+            self.cut_off(f"cut off {cut}")
+        except Exception as fault:
+            code = exit_code(fault)
+            if code is None or code == EXIT_HALTED:
+                self.halted = f"{type(fault).__name__}: {fault}"
+                self.end(f"exit code {code}: {self.halted}")
+                simulation.onlooker.halted(self, fault)
+            else:
+                self.end(f"exit code {code}: {fault}")
+                simulation.timeline.after(_RESTART_PAUSE_S, self.start)
+
+    def start_again(self) -> None:
+        """Start it after a while."""
+        down_s = self._chance.random() * self._simulation.faults.down_ms_max / 1_000
+        self._simulation.timeline.after(down_s, self.start)
+
+
+def _has_work(log: ReplicatedLog) -> bool:
+    """Whether the next tick would do something at once: apply what is committed, or commit what followers have."""
+    if log.applied_index < log.commit_index:
+        return True
+    if not log.is_leader:
+        return False
+    matched = sorted(log.match_indexes().values())
+    return matched[len(matched) - (len(matched) + 1) // 2] > log.commit_index
+
+
+class _WatchedNode(Node):
+    """The node, which may be cut off when a command has arrived at its door."""
+
+    def __init__(self, process: SimulatedProcess, config: Config, name: str, *, platform: Platform) -> None:
+        self._process = process
+        super().__init__(config, name, platform=platform)
+
+    def submit(self, link: DoorLink, correlation: int, command: bytes) -> None:
+        if not self._waiting:
+            self._process.at_point("before-append")
+        super().submit(link, correlation, command)
+
+
+class _WatchedReplica(Replica):
+    """The replica, with an onlooker who sees what it applies."""
+
+    def __init__(self, process: SimulatedProcess, simulation: Simulation, directory: Path, **settings: Any) -> None:
+        super().__init__(directory, **settings)
+        self._process = process
+        self._simulation = simulation
+
+    def apply(self, log_index: int, term: int, payload: bytes) -> Applied:
+        self._process.at_point("before-apply")
+        applied = super().apply(log_index, term, payload)
+        self._simulation.onlooker.applied(self._process.name, log_index, term, payload, applied)
+        self._process.at_point("after-apply")
+        return applied
+
+
+class _SnapshotWriter:
+    """In place of the forked child (`replication.background_snapshot`): it writes on the same disk, some time later.
+
+    Like the child it goes on when its parent is killed, and not when the machine loses its power.
+    """
+
+    def __init__(
+        self,
+        process: SimulatedProcess,
+        simulation: Simulation,
+        path: Path,
+        point: SnapshotPoint,
+        produce: Callable[[], bytes],
+    ) -> None:
+        self._process = process
+        self._simulation = simulation
+        self._store = SnapshotStore(path, disk=process.disk)
+        self._point = point
+        self._produce = produce
+        self._state: WriterState = "running"
+        self._power_losses = process.disk.power_losses
+
+    def start(self) -> None:
+        # A fork sees the state as it is now, whatever becomes of its parent.
+        blob = self._produce()
+        delay_s = self._simulation.chance.random() * _SNAPSHOT_S_MAX
+        self._simulation.timeline.after(delay_s, self._write, blob)
+
+    def poll(self) -> WriterState:
+        return self._state
+
+    def cancel(self) -> None:
+        if self._state == "running":
+            self._state = "failed"
+
+    def meta(self) -> SnapshotMeta:
+        latest = self._store.latest()
+        if latest is None or latest.log_index < self._point.log_index:
+            raise SnapshotDamaged(f"the snapshot at log index {self._point.log_index} is gone")
+        return latest
+
+    def _write(self, blob: bytes) -> None:
+        process, simulation = self._process, self._simulation
+        if self._state != "running" or process.disk.power_losses != self._power_losses:
+            return
+        try:
+            meta = self._store.write(self._point, blob)
+        except CutOff as cut:
+            self._state = "failed"
+            process.cut_off(f"cut off {cut}")
+        except (lmdb.Error, OSError) as error:
+            self._state = "failed"
+            simulation.trace.add("snapshot", process.name, f"failed: {error}")
+        else:
+            self._state = "done"
+            simulation.onlooker.snapshot_written(process.name, meta)

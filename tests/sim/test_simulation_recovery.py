@@ -1,0 +1,81 @@
+"""Rows I5 and I6 of the rule book, on a simulated cluster: recovery to the same state, and damage that is found."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from random import Random
+
+import pytest
+
+from engine.snapshot import state_hash
+from replication.archive import ArchiveDamaged, list_segments, read_segment, read_segment_header
+from replication.config import LogSettings, node_data_dir
+from replication.replay import replay
+from sim.simulate import memory_directory
+from sim.simulation import Simulation
+from sim.simulation_faults import calm, draw_faults
+from sim.simulation_trace import Violation
+from sim.simulation_verdict import Verdict, judge
+
+SMALL_SNAPSHOTS = LogSettings(snapshot_every_commands=200, keep_tail_entries=5)
+
+
+def test_i5_a_leader_that_loses_its_unsynced_tail_comes_back_with_all_that_was_acknowledged() -> None:
+    faults = replace(calm(draw_faults(Random(5))), power_share=1.0, torn_write_probability=1.0)
+    with memory_directory() as directory:
+        simulation = Simulation(5, directory, faults=faults, log=SMALL_SNAPSHOTS)
+        with simulation.in_virtual_time():
+            simulation.set_up()
+            simulation.begin()
+            while simulation.clients.tally["answered"] < 400:
+                simulation.play(0.1)
+            leader = simulation.leader()
+            assert leader is not None
+            leader.cut_off_at = ("before-fsync", 0)
+            simulation.play(2.0)
+            assert leader.starts == 2
+            simulation.settle()
+            live = {name: state_hash(machine) for name, machine in simulation.machines().items()}
+            leader.stop()
+            leader.start()
+            simulation.settle()
+            assert leader.node is not None
+            from_snapshot_and_tail = state_hash(leader.node.replica.machine)
+        from_zero = state_hash(replay(node_data_dir(simulation.config, leader.name)).machine)
+        judgement = judge(simulation)
+    assert set(live.values()) == {from_snapshot_and_tail} == {from_zero}
+    assert judgement.verdict is not Verdict.FAIL, judgement.reason
+
+
+def test_i6_a_flipped_bit_is_named_by_the_auditor_and_keeps_the_replica_down() -> None:
+    with memory_directory() as directory:
+        simulation = Simulation(6, directory, faults=calm(draw_faults(Random(6))), log=SMALL_SNAPSHOTS)
+        with simulation.in_virtual_time():
+            simulation.set_up()
+            simulation.begin()
+            while simulation.onlooker.sequence < 1_000:
+                simulation.play(0.1)
+            process = simulation.processes["node-2"]
+            process.stop()
+            damaged = flip_a_bit_of_sequence(simulation, "node-2", 500)
+            with pytest.raises(ArchiveDamaged) as found:
+                replay(node_data_dir(simulation.config, "node-2"))
+            assert found.value.sequence == damaged <= 500
+            with pytest.raises(Violation):
+                process.start()
+            assert f"the archive is damaged at sequence {damaged}" in process.halted
+            before = simulation.clients.tally["answered"]
+            simulation.play(1.0)
+            assert simulation.clients.tally["answered"] > before + 100, "the others go on"
+
+
+def flip_a_bit_of_sequence(simulation: Simulation, name: str, sequence: int) -> int:
+    """Damage the entry with this command in one replica's archive. Answers the entry's first sequence."""
+    for segment in list_segments(node_data_dir(simulation.config, name) / "archive"):
+        for entry, end_offset in read_segment(segment, read_segment_header(segment)):
+            if entry.first_sequence <= sequence <= entry.last_sequence:
+                data = bytearray(segment.path.read_bytes())
+                data[end_offset - 40] ^= 0x10
+                segment.path.write_bytes(data)
+                return entry.first_sequence
+    raise AssertionError(f"sequence {sequence} is not in the archive of {name}")
