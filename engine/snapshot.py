@@ -1,10 +1,12 @@
 """The state as canonical bytes: equal states give equal bytes, whatever their history.
 
-Everything is written in an order that the state itself defines: by id, by name, or by place in a queue.
-The state hash is the BLAKE3 of these bytes; it covers the sequence and the chain too.
+Everything is written in an order that the state itself defines: by id, by name, by place in a queue, or (receipts and
+closed orders) by place in an arena, where they stand in the order of the log.
 
 Layout: magic, version, then sections, each ``u32 row count`` and rows of a fixed struct with texts
-(``u8 length`` and bytes) behind it.
+(``u8 length`` and bytes) behind it, then both arenas (``engine.arena``), each a table of its segments and then all
+their records as they stand. The state hash is the BLAKE3 of the same with digests of the segments instead of the
+records, so that what does not change any more is hashed once. It covers the sequence and the chain too.
 """
 
 from __future__ import annotations
@@ -17,12 +19,13 @@ from typing import Final
 
 from blake3 import blake3
 
+from engine.arena import Arena
 from engine.entry import CHAIN_SIZE
 from engine.machine import Machine
 from engine.orders import Order
 from engine.registry import DepositReceipt
 from engine.sale_state import SALE_ROW, SUBSCRIPTION_ROW
-from engine.snapshot_orders import append_orders, link_receipts, read_orders
+from engine.snapshot_orders import append_orders, read_orders
 from engine.snapshot_rows import (
     ACCOUNT_ROW,
     API_KEY_ROW,
@@ -46,7 +49,7 @@ from engine.volume import VOLUME_ROW
 from engine.withdrawals import WITHDRAWAL_ROW
 
 MAGIC: Final = b"TALLYSNP"
-VERSION: Final = 3
+VERSION: Final = 4
 
 # magic, version, sequence, timestamp_ns, last_trade_id, last_priority, chain
 _HEADER: Final = Struct("<8sHQqQQ32s")
@@ -59,10 +62,28 @@ class SnapshotError(ValueError):
 
 def state_hash(machine: Machine) -> bytes:
     """32 bytes that two replicas share at a sequence exactly if their states are equal."""
-    return blake3(snapshot_bytes(machine)).digest()
+    hasher = blake3(_sections(machine))
+    for arena in _arenas(machine):
+        hasher.update(arena.table())
+        hasher.update(arena.digests())
+    return hasher.digest()
 
 
 def snapshot_bytes(machine: Machine) -> bytes:
+    parts: list[bytes | bytearray | memoryview] = [_sections(machine)]
+    for arena in _arenas(machine):
+        parts.append(arena.table())
+        parts += arena.records()
+    return b"".join(parts)
+
+
+def _arenas(machine: Machine) -> tuple[Arena, Arena]:
+    """Receipts come first: which closed orders are remembered depends on them."""
+    return machine.receipts.arena, machine.trading.index.closed.arena
+
+
+def _sections(machine: Machine) -> bytearray:
+    """All of a snapshot but the arenas."""
     registry, trading, ledger = machine.registry, machine.trading, machine.ledger
     index = trading.index
     out = bytearray(
@@ -89,13 +110,12 @@ def snapshot_bytes(machine: Machine) -> bytes:
     _write_by(ledger.append_rows, out)
     _write(out, SUPPLY_ROW, [(row, ()) for row in ledger.supplies()])
     _write_by(partial(append_orders, index), out)
-    _write_by(machine.receipts.append_rows, out)
     _write(out, WITHDRAWAL_ROW, machine.withdrawals.rows())
     _write(out, TRANSFER_ROW, machine.transfers.rows())
     _write(out, VOLUME_ROW, trading.volumes.rows(machine.timestamp_ns))
     _write(out, SALE_ROW, machine.sales.sale_rows())
     _write(out, SUBSCRIPTION_ROW, machine.sales.subscription_rows())
-    return bytes(out)
+    return out
 
 
 def restore(data: bytes, hash_key: int = 0) -> Machine:
@@ -147,13 +167,12 @@ class _Reader:
         machine.ledger.set_supplies([(row[0], row[1]) for row, _ in self._rows(SUPPLY_ROW, 0)])
         opened: list[Order] = []
         self._read_by(lambda data, position, count: read_orders(trading.index, data, position, count, opened))
-        self._read_by(machine.receipts.read_rows)
-        link_receipts(trading.index)
         machine.withdrawals.restore(self._rows(WITHDRAWAL_ROW, 2))
         machine.transfers.restore(self._rows(TRANSFER_ROW, 1))
         trading.volumes.restore(self._rows(VOLUME_ROW, 0))
         sale_rows = list(self._rows(SALE_ROW, 1))
         machine.sales.restore(sale_rows, list(self._rows(SUBSCRIPTION_ROW, 0)))
+        self._read_arenas(machine)
         if self._position != len(self._data):
             raise SnapshotError("bytes follow the last section")
         for order in opened:
@@ -165,6 +184,12 @@ class _Reader:
         """Let the owner of a section read its rows."""
         (count,) = _COUNT.unpack_from(self._data, self._position)
         self._position = read_rows(self._data, self._position + _COUNT.size, count)
+
+    def _read_arenas(self, machine: Machine) -> None:
+        for arena in _arenas(machine):
+            self._position = arena.restore(self._data, self._position)
+        machine.receipts.read_arena()
+        machine.trading.index.read_closed()
 
     def _rows(self, layout: Struct, texts: int) -> Iterable[tuple[tuple[int, ...], tuple[bytes, ...]]]:
         data = self._data

@@ -49,7 +49,7 @@ def open_exchange(cluster: NodesInProcess) -> tuple[str, GatewayLink]:
 
 def test_a_node_has_memory_ready_for_what_its_configuration_says(cluster: NodesInProcess) -> None:
     for node in cluster.nodes.values():
-        assert node.replica.machine.receipts.segment_count() > Machine().receipts.segment_count()
+        assert node.replica.machine.receipts.arena.segment_count() > Machine().receipts.arena.segment_count()
 
 
 def test_commands_of_one_frame_are_committed_in_order_on_every_replica(cluster: NodesInProcess) -> None:
