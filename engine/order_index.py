@@ -86,10 +86,11 @@ class OrderIndex:
 
     def write_down_closed(self) -> None:
         """The command is done: what it closed becomes rows, and the orders' places serve others."""
-        for order in self._closing:
-            self._by_number.replace(order.order_id, _IS_ROW | self.closed.add(order))
-            self.pool.give_back(order)
-        self._closing.clear()
+        if self._closing:
+            for order in self._closing:
+                self._by_number.replace(order.order_id, _IS_ROW | self.closed.add(order))
+                self.pool.give_back(order)
+            del self._closing[:]
 
     def forget(self, order_id: int) -> None:
         """Nobody may ask for the order of this number any more, if there is one: it is closed."""

@@ -1,7 +1,7 @@
 """The state as canonical bytes: equal states give equal bytes, whatever their history.
 
-Everything is written in an order that the state itself defines: by id, by name, by place in a queue, or (receipts and
-closed orders) by place in an arena, where they stand in the order of the log.
+Everything is written in an order that the state itself defines: by id, by name, by place in a queue, or in the order of
+the log (deposits, receipts, closed orders), which whoever reads them keeps.
 
 Layout: magic, version, then sections, each ``u32 row count`` and rows of a fixed struct with texts
 (``u8 length`` and bytes) behind it, then both arenas (``engine.arena``), each a table of its segments and then all
@@ -51,7 +51,8 @@ from engine.withdrawals import WITHDRAWAL_ROW
 MAGIC: Final = b"TALLYSNP"
 VERSION: Final = 4
 
-# magic, version, sequence, timestamp_ns, last_trade_id, last_priority, chain
+_KIND: Final = Struct("<8sH")  # magic, version
+# Then sequence, timestamp_ns, last_trade_id, last_priority, chain.
 _HEADER: Final = Struct("<8sHQqQQ32s")
 _COUNT: Final = Struct("<I")
 
@@ -106,7 +107,7 @@ def _sections(machine: Machine) -> bytearray:
     _write(out, STANDING_ROW, [(row, ()) for row in standing_rows(registry)])
     keys = [registry.api_keys[key_id] for key_id in sorted(registry.api_keys)]
     _write(out, API_KEY_ROW, [((k.account_id, k.created_sequence), (k.key_id, k.sealed_secret)) for k in keys])
-    _write(out, DEPOSIT_ROW, [(registry.deposits[name], (name,)) for name in sorted(registry.deposits)])
+    _write(out, DEPOSIT_ROW, ((receipt, (name,)) for name, receipt in registry.deposits.items()))
     _write_by(ledger.append_rows, out)
     _write(out, SUPPLY_ROW, [(row, ()) for row in ledger.supplies()])
     _write_by(partial(append_orders, index), out)
@@ -123,18 +124,26 @@ def restore(data: bytes, hash_key: int = 0) -> Machine:
 
     ``hash_key`` is the new machine's own (``engine.machine.Machine``).
     """
+    version = version_of(data)
+    if version != VERSION:
+        raise SnapshotError(f"a snapshot of version {version}, and this build knows version {VERSION} alone")
     machine = Machine(hash_key)
     try:
-        header = _HEADER.unpack_from(data)
-        magic, version, machine.sequence, machine.timestamp_ns, trade_id, priority, machine.chain = header
+        _, _, machine.sequence, machine.timestamp_ns, trade_id, priority, machine.chain = _HEADER.unpack_from(data)
         machine.trading.index.last_trade_id, machine.trading.index.last_priority = trade_id, priority
-        if magic != MAGIC or version != VERSION:
-            raise SnapshotError("not a snapshot of this version")
         _Reader(data, _HEADER.size).fill(machine)
     except (StructError, IndexError) as error:
         raise SnapshotError(f"the snapshot is cut short: {error}") from None
     assert len(machine.chain) == CHAIN_SIZE
     return machine
+
+
+def version_of(data: bytes) -> int:
+    """The version of a snapshot's format. SnapshotError if the bytes are no snapshot."""
+    if len(data) < _KIND.size or not data.startswith(MAGIC):
+        raise SnapshotError("these bytes are no snapshot of an exchange's state")
+    version: int = _KIND.unpack_from(data)[1]
+    return version
 
 
 class _Reader:
@@ -214,10 +223,13 @@ def _write_by(append_rows: Callable[[bytearray], int], out: bytearray) -> None:
     _COUNT.pack_into(out, start, append_rows(out))
 
 
-def _write(out: bytearray, layout: Struct, rows: list[tuple[tuple[int, ...], tuple[bytes, ...]]]) -> None:
-    out += _COUNT.pack(len(rows))
+def _write(out: bytearray, layout: Struct, rows: Iterable[tuple[tuple[int, ...], tuple[bytes, ...]]]) -> None:
+    start, count = len(out), 0
+    out += _COUNT.pack(0)
     for row, texts in rows:
+        count += 1
         out += layout.pack(*row)
         for text in texts:
             out.append(len(text))
             out += text
+    _COUNT.pack_into(out, start, count)

@@ -24,10 +24,10 @@ from engine.codec import decode_commands, decode_events
 from engine.entry import GENESIS_CHAIN, Entry
 from engine.invariants import assert_sound
 from engine.machine import Machine
-from engine.snapshot import snapshot_bytes, state_hash
+from engine.snapshot import VERSION, SnapshotError, snapshot_bytes, state_hash, version_of
 from replication.archive import ArchiveDamaged, list_segments, read_segment, read_segment_header
 from replication.history import read_history
-from replication.snapshots import SnapshotDamaged, SnapshotMeta, SnapshotStore
+from replication.snapshots import SnapshotDamaged, SnapshotGone, SnapshotMeta, SnapshotStore
 
 BALANCES_PRINTED_MAX: Final = 100
 
@@ -174,12 +174,19 @@ def _first_difference(ours: Entry, archived: Entry) -> tuple[int, str]:
 def _snapshots_by_sequence(replica_directory: Path) -> dict[int, SnapshotMeta]:
     if not (replica_directory / "snapshots" / "data.mdb").exists():
         return {}
+    store = SnapshotStore(replica_directory / "snapshots")
     try:
-        latest = SnapshotStore(replica_directory / "snapshots").latest()
-    except SnapshotDamaged as error:
-        print(f"note: its snapshots cannot be compared: {error}", file=sys.stderr)
-        return {}
-    return {} if latest is None else {latest.sequence: latest}
+        latest = store.latest()
+        if latest is None:
+            return {}
+        version = version_of(store.read(latest))
+        if version == VERSION:
+            return {latest.sequence: latest}
+        reason = f"they are of an earlier build (version {version}, this one has version {VERSION})"
+    except (SnapshotDamaged, SnapshotError, SnapshotGone) as error:
+        reason = str(error)
+    print(f"note: its snapshots cannot be compared: {reason}", file=sys.stderr)
+    return {}
 
 
 def _compare_with_snapshot(machine: Machine, snapshot: SnapshotMeta | None) -> int:

@@ -15,7 +15,7 @@ from engine.commands import CancelAll, Command, CreateAccount, CreateAsset, Crea
 from engine.entry import Entry
 from engine.events import Event
 from engine.machine import Machine
-from engine.snapshot import SnapshotError, restore, snapshot_bytes, state_hash
+from engine.snapshot import VERSION, SnapshotError, restore, snapshot_bytes, state_hash, version_of
 from engine.types import BUY, NS_PER_DAY, SELL, TRADER
 from tests.engine.snapshot_parts import change_receipt, closed_of, receipts_of, sections_of
 from tests.engine.workload import EUR, LISTING, OIL, START_NS, Workload, seeded_choices
@@ -198,11 +198,15 @@ def test_a_snapshot_cut_at_any_byte_or_with_bytes_behind_it_is_refused() -> None
         restore(data + b"\0")
 
 
-@pytest.mark.parametrize("position", [0, 8, 9])
-def test_a_snapshot_of_another_kind_or_version_is_refused(position: int) -> None:
+@pytest.mark.parametrize(
+    ("position", "told"),
+    [(0, "are no snapshot"), (8, "of version 5, and this build knows version 4"), (9, "version 260,")],
+)
+def test_a_snapshot_of_another_kind_or_version_is_refused(position: int, told: str) -> None:
     data = bytearray(snapshot_bytes(_listed()))
+    assert version_of(bytes(data)) == VERSION
     data[position] ^= 1
-    with pytest.raises(SnapshotError):
+    with pytest.raises(SnapshotError, match=told):
         restore(bytes(data))
 
 
