@@ -17,10 +17,11 @@ cdef class Arena:
     cdef public list segments
     cdef uint64_t _ring_mask
     cdef uint64_t _base
+    cdef Py_ssize_t _end
     cdef list _digests
     cdef list _spare
 
-    @cython.locals(at=Py_ssize_t, used=Py_ssize_t)
+    @cython.locals(at=Py_ssize_t, end=Py_ssize_t)
     cpdef uint64_t append(self, Py_ssize_t size) except 0
     @cython.locals(number=uint64_t, segment=bytearray, end=Py_ssize_t, used=Py_ssize_t)
     cpdef uint64_t after(self, uint64_t reference, Py_ssize_t size) except? 1
@@ -44,6 +45,4 @@ cdef class Arena:
     cdef list _extents(self)
 
 
-cdef int _clear(bytearray segment) except -1
-cdef Py_ssize_t _fill(bytearray segment, Py_ssize_t start, bytes data, Py_ssize_t position, Py_ssize_t length) except -1
 cdef Py_ssize_t _whole(Py_ssize_t position) except -1

@@ -23,7 +23,8 @@ UNIT: Final = 8
 UNIT_MASK: Final = (1 << 17) - 1
 SEGMENT_SHIFT: Final = 17  # of a reference: the units of a segment
 SEGMENT_SIZE: Final = 1 << 20
-# A segment begins with how many of its bytes are used, and a number that belongs to the arena's owner.
+# A segment begins with how many of its bytes are used, which is written when it is full, and with a number that belongs
+# to the arena's owner.
 OWNERS: Final = 4
 SEGMENT_HEADER_SIZE: Final = 8
 
@@ -51,7 +52,7 @@ class Arena:
     place in a ring of ``segments_max``.
     """
 
-    __slots__ = ("_base", "_digests", "_ring_mask", "_spare", "first", "last", "segments", "start", "tail")
+    __slots__ = ("_base", "_digests", "_end", "_ring_mask", "_spare", "first", "last", "segments", "start", "tail")
 
     def __init__(self, segments_max: int) -> None:
         """``segments_max`` is a power of two, at most 2**15."""
@@ -61,28 +62,29 @@ class Arena:
         self._digests = [b""]  # of the segments that are full, as far as they were asked for
         self._spare: list[bytearray] = []
         self.first = self.last = 0
-        self.start = _SEGMENT_HEADER_SIZE
+        self.start = self._end = _SEGMENT_HEADER_SIZE  # where the records of the last segment end
         self._base = 0  # what references to the last segment begin with
         self.tail = self.segments[0]
-        _clear(self.tail)
+        wire.put_u32(self.tail, _OWNERS, 0)
 
     def append(self, size: int) -> int:
         """Take the next bytes for a record, which is to be written at once. Answers its reference."""
-        at = wire.get_u32(self.tail, _USED)
-        used = _whole(at + size)
-        if used > _SEGMENT_SIZE:
+        at = self._end
+        end = _whole(at + size)
+        if end > _SEGMENT_SIZE:
             self._open_segment()
             at = _SEGMENT_HEADER_SIZE
-            used = _whole(at + size)
-        wire.put_u32(self.tail, _USED, used)
-        wire.put_u64(self.tail, used - _UNIT, 0)  # what fills up the last unit is part of a snapshot
+            end = _whole(at + size)
+        wire.put_u64(self.tail, end - _UNIT, 0)  # what fills up the last unit is part of a snapshot
+        self._end = end
         return self._base | at >> _UNIT_SHIFT
 
     def after(self, reference: int, size: int) -> int:
         """The record behind one of this size, 0 if it is the last. IndexError if it does not end where it must."""
         number = reference >> _SEGMENT_SHIFT
         segment: bytearray = self.segments[number]
-        end, used = _whole((reference & _UNIT_MASK) * _UNIT + size), wire.get_u32(segment, _USED)
+        end = _whole((reference & _UNIT_MASK) * _UNIT + size)
+        used = self._end if segment is self.tail else wire.get_u32(segment, _USED)
         if end < used:
             return number << _SEGMENT_SHIFT | end >> _UNIT_SHIFT
         if end > used:
@@ -93,7 +95,7 @@ class Arena:
 
     def oldest(self) -> int:
         """The reference of the first record, 0 if there is none."""
-        if self.first == self.last and wire.get_u32(self.tail, _USED) == self.start:
+        if self.first == self.last and self._end == self.start:
             return 0
         return (self.first & self._ring_mask) << _SEGMENT_SHIFT | self.start >> _UNIT_SHIFT
 
@@ -132,7 +134,7 @@ class Arena:
     def drop_all(self) -> None:
         """Drop all records, which stand in one segment. The next one goes where it would have gone anyway."""
         assert self.first == self.last, (self.first, self.last)
-        self.start = wire.get_u32(self.tail, _USED)
+        self.start = self._end
 
     # Segments.
 
@@ -148,7 +150,8 @@ class Arena:
 
     def _open_segment(self) -> None:
         assert self.last - self.first < self._ring_mask, "too many records"
-        is_empty = self.first == self.last and self.start == wire.get_u32(self.tail, _USED)
+        is_empty = self.first == self.last and self.start == self._end
+        wire.put_u32(self.tail, _USED, self._end)
         self.last += 1
         self._use_segment()
         if is_empty:
@@ -163,7 +166,8 @@ class Arena:
         self.tail = self._spare.pop() if self._spare else wire.new_buffer(_SEGMENT_SIZE)
         self.segments[place] = self.tail
         self._base = place << _SEGMENT_SHIFT
-        _clear(self.tail)
+        self._end = _SEGMENT_HEADER_SIZE
+        wire.put_u32(self.tail, _OWNERS, 0)
 
     # Snapshots.
 
@@ -218,9 +222,14 @@ class Arena:
             if not length and count > 1:
                 raise IndexError("a segment without records")
             if number:
+                wire.put_u32(self.tail, _USED, self._end)
                 self.last += 1
             self._use_segment()
-            position = _fill(self.tail, start, data, position, length)
+            if start < _SEGMENT_HEADER_SIZE or start % _UNIT or length % _UNIT:
+                raise IndexError(f"{length} bytes of records at {start}")
+            wire.put_bytes(self.tail, start, data, position, length)
+            self._end = start + length
+            position += length
             start = _SEGMENT_HEADER_SIZE
         return position
 
@@ -230,23 +239,9 @@ class Arena:
         start = self.start
         for ordinal in range(self.first, self.last + 1):
             segment = self.segments[ordinal & self._ring_mask]
-            extents.append((segment, start, wire.get_u32(segment, _USED)))
+            extents.append((segment, start, self._end if segment is self.tail else wire.get_u32(segment, _USED)))
             start = _SEGMENT_HEADER_SIZE
         return extents
-
-
-def _clear(segment: bytearray) -> None:
-    wire.put_u32(segment, _USED, _SEGMENT_HEADER_SIZE)
-    wire.put_u32(segment, _OWNERS, 0)
-
-
-def _fill(segment: bytearray, start: int, data: bytes, position: int, length: int) -> int:
-    """Put records from a snapshot where they stood. Answers where they end in it."""
-    if start < _SEGMENT_HEADER_SIZE or start % _UNIT or length % _UNIT:
-        raise IndexError(f"{length} bytes of records at {start}")
-    wire.put_bytes(segment, start, data, position, length)
-    wire.put_u32(segment, _USED, start + length)
-    return position + length
 
 
 def _whole(position: int) -> int:

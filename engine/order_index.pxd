@@ -18,6 +18,7 @@ cdef class OrderIndex:
     cdef public Receipts receipts
     cdef readonly ClosedOrders closed
     cdef list _closing
+    cdef Py_ssize_t _closing_count
     cdef public int64_t last_trade_id
     cdef public int64_t last_priority
     cdef NumberIndex _by_number
@@ -33,7 +34,7 @@ cdef class OrderIndex:
     cpdef uint64_t find_row(self, uint64_t order_id) except? 1
     cpdef int add(self, Order order, uint32_t receipt) except -1
     cpdef int close(self, Order order) except -1
-    @cython.locals(order=Order)
+    @cython.locals(place=Py_ssize_t, order=Order)
     cpdef int write_down_closed(self) except -1
     @cython.locals(place=uint64_t)
     cpdef int forget(self, uint64_t order_id) except -1

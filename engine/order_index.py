@@ -32,6 +32,7 @@ class OrderIndex:
     __slots__ = (
         "_by_number",
         "_closing",
+        "_closing_count",
         "_first_open",
         "_open_counts",
         "_waiting_counts",
@@ -49,7 +50,9 @@ class OrderIndex:
         self.last_trade_id = 0
         self.last_priority = 0
         self._by_number = NumberIndex()
-        self._closing: list[Order] = []  # by the command under way, in this order
+        # What the command under way closed, in this order: the first so many of a list that is used over and over.
+        self._closing: list[Order] = []
+        self._closing_count = 0
         # By account: the slot of its first open order, and how many it has.
         self._first_open = bytearray()
         self._open_counts = bytearray()
@@ -66,7 +69,7 @@ class OrderIndex:
         return self.pool.at(place) if place else None
 
     def find_open(self, order_id: int) -> Order | None:
-        """An order that is open, or was when the command under way began."""
+        """An order that is open, or that the command under way closed."""
         place = self._by_number.find(order_id)
         return self.pool.at(place) if place and not place & _IS_ROW else None
 
@@ -82,15 +85,19 @@ class OrderIndex:
 
     def close(self, order: Order) -> None:
         """The command under way closed the order. Until it is done whoever has the order may look at it."""
-        self._closing.append(order)
+        if self._closing_count == len(self._closing):
+            self._closing.append(order)
+        else:
+            self._closing[self._closing_count] = order
+        self._closing_count += 1
 
     def write_down_closed(self) -> None:
         """The command is done: what it closed becomes rows, and the orders' places serve others."""
-        if self._closing:
-            for order in self._closing:
-                self._by_number.replace(order.order_id, _IS_ROW | self.closed.add(order))
-                self.pool.give_back(order)
-            del self._closing[:]
+        for place in range(self._closing_count):
+            order = self._closing[place]
+            self._by_number.replace(order.order_id, _IS_ROW | self.closed.add(order))
+            self.pool.give_back(order)
+        self._closing_count = 0
 
     def forget(self, order_id: int) -> None:
         """Nobody may ask for the order of this number any more, if there is one: it is closed."""
