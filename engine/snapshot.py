@@ -1,10 +1,12 @@
 """The state as canonical bytes: equal states give equal bytes, whatever their history.
 
-Everything is written in an order that the state itself defines: by id, by name, or by place in a queue.
-The state hash is the BLAKE3 of these bytes; it covers the sequence and the chain too.
+Everything is written in an order that the state itself defines: by id, by name, by place in a queue, or in the order of
+the log (deposits, receipts, closed orders), which whoever reads them keeps.
 
 Layout: magic, version, then sections, each ``u32 row count`` and rows of a fixed struct with texts
-(``u8 length`` and bytes) behind it.
+(``u8 length`` and bytes) behind it, then both arenas (``engine.arena``), each a table of its segments and then all
+their records as they stand. The state hash is the BLAKE3 of the same with digests of the segments instead of the
+records, so that what does not change any more is hashed once. It covers the sequence and the chain too.
 """
 
 from __future__ import annotations
@@ -17,12 +19,13 @@ from typing import Final
 
 from blake3 import blake3
 
+from engine.arena import Arena
 from engine.entry import CHAIN_SIZE
 from engine.machine import Machine
 from engine.orders import Order
 from engine.registry import DepositReceipt
 from engine.sale_state import SALE_ROW, SUBSCRIPTION_ROW
-from engine.snapshot_orders import append_orders, link_receipts, read_orders
+from engine.snapshot_orders import append_orders, read_orders
 from engine.snapshot_rows import (
     ACCOUNT_ROW,
     API_KEY_ROW,
@@ -46,9 +49,10 @@ from engine.volume import VOLUME_ROW
 from engine.withdrawals import WITHDRAWAL_ROW
 
 MAGIC: Final = b"TALLYSNP"
-VERSION: Final = 3
+VERSION: Final = 4
 
-# magic, version, sequence, timestamp_ns, last_trade_id, last_priority, chain
+_KIND: Final = Struct("<8sH")  # magic, version
+# Then sequence, timestamp_ns, last_trade_id, last_priority, chain.
 _HEADER: Final = Struct("<8sHQqQQ32s")
 _COUNT: Final = Struct("<I")
 
@@ -59,10 +63,28 @@ class SnapshotError(ValueError):
 
 def state_hash(machine: Machine) -> bytes:
     """32 bytes that two replicas share at a sequence exactly if their states are equal."""
-    return blake3(snapshot_bytes(machine)).digest()
+    hasher = blake3(_sections(machine))
+    for arena in _arenas(machine):
+        hasher.update(arena.table())
+        hasher.update(arena.digests())
+    return hasher.digest()
 
 
 def snapshot_bytes(machine: Machine) -> bytes:
+    parts: list[bytes | bytearray | memoryview] = [_sections(machine)]
+    for arena in _arenas(machine):
+        parts.append(arena.table())
+        parts += arena.records()
+    return b"".join(parts)
+
+
+def _arenas(machine: Machine) -> tuple[Arena, Arena]:
+    """Receipts come first: which closed orders are remembered depends on them."""
+    return machine.receipts.arena, machine.trading.index.closed.arena
+
+
+def _sections(machine: Machine) -> bytearray:
+    """All of a snapshot but the arenas."""
     registry, trading, ledger = machine.registry, machine.trading, machine.ledger
     index = trading.index
     out = bytearray(
@@ -85,17 +107,16 @@ def snapshot_bytes(machine: Machine) -> bytes:
     _write(out, STANDING_ROW, [(row, ()) for row in standing_rows(registry)])
     keys = [registry.api_keys[key_id] for key_id in sorted(registry.api_keys)]
     _write(out, API_KEY_ROW, [((k.account_id, k.created_sequence), (k.key_id, k.sealed_secret)) for k in keys])
-    _write(out, DEPOSIT_ROW, [(registry.deposits[name], (name,)) for name in sorted(registry.deposits)])
+    _write(out, DEPOSIT_ROW, ((receipt, (name,)) for name, receipt in registry.deposits.items()))
     _write_by(ledger.append_rows, out)
     _write(out, SUPPLY_ROW, [(row, ()) for row in ledger.supplies()])
     _write_by(partial(append_orders, index), out)
-    _write_by(machine.receipts.append_rows, out)
     _write(out, WITHDRAWAL_ROW, machine.withdrawals.rows())
     _write(out, TRANSFER_ROW, machine.transfers.rows())
     _write(out, VOLUME_ROW, trading.volumes.rows(machine.timestamp_ns))
     _write(out, SALE_ROW, machine.sales.sale_rows())
     _write(out, SUBSCRIPTION_ROW, machine.sales.subscription_rows())
-    return bytes(out)
+    return out
 
 
 def restore(data: bytes, hash_key: int = 0) -> Machine:
@@ -103,18 +124,26 @@ def restore(data: bytes, hash_key: int = 0) -> Machine:
 
     ``hash_key`` is the new machine's own (``engine.machine.Machine``).
     """
+    version = version_of(data)
+    if version != VERSION:
+        raise SnapshotError(f"a snapshot of version {version}, and this build knows version {VERSION} alone")
     machine = Machine(hash_key)
     try:
-        header = _HEADER.unpack_from(data)
-        magic, version, machine.sequence, machine.timestamp_ns, trade_id, priority, machine.chain = header
+        _, _, machine.sequence, machine.timestamp_ns, trade_id, priority, machine.chain = _HEADER.unpack_from(data)
         machine.trading.index.last_trade_id, machine.trading.index.last_priority = trade_id, priority
-        if magic != MAGIC or version != VERSION:
-            raise SnapshotError("not a snapshot of this version")
         _Reader(data, _HEADER.size).fill(machine)
     except (StructError, IndexError) as error:
         raise SnapshotError(f"the snapshot is cut short: {error}") from None
     assert len(machine.chain) == CHAIN_SIZE
     return machine
+
+
+def version_of(data: bytes) -> int:
+    """The version of a snapshot's format. SnapshotError if the bytes are no snapshot."""
+    if len(data) < _KIND.size or not data.startswith(MAGIC):
+        raise SnapshotError("these bytes are no snapshot of an exchange's state")
+    version: int = _KIND.unpack_from(data)[1]
+    return version
 
 
 class _Reader:
@@ -147,13 +176,12 @@ class _Reader:
         machine.ledger.set_supplies([(row[0], row[1]) for row, _ in self._rows(SUPPLY_ROW, 0)])
         opened: list[Order] = []
         self._read_by(lambda data, position, count: read_orders(trading.index, data, position, count, opened))
-        self._read_by(machine.receipts.read_rows)
-        link_receipts(trading.index)
         machine.withdrawals.restore(self._rows(WITHDRAWAL_ROW, 2))
         machine.transfers.restore(self._rows(TRANSFER_ROW, 1))
         trading.volumes.restore(self._rows(VOLUME_ROW, 0))
         sale_rows = list(self._rows(SALE_ROW, 1))
         machine.sales.restore(sale_rows, list(self._rows(SUBSCRIPTION_ROW, 0)))
+        self._read_arenas(machine)
         if self._position != len(self._data):
             raise SnapshotError("bytes follow the last section")
         for order in opened:
@@ -165,6 +193,12 @@ class _Reader:
         """Let the owner of a section read its rows."""
         (count,) = _COUNT.unpack_from(self._data, self._position)
         self._position = read_rows(self._data, self._position + _COUNT.size, count)
+
+    def _read_arenas(self, machine: Machine) -> None:
+        for arena in _arenas(machine):
+            self._position = arena.restore(self._data, self._position)
+        machine.receipts.read_arena()
+        machine.trading.index.read_closed()
 
     def _rows(self, layout: Struct, texts: int) -> Iterable[tuple[tuple[int, ...], tuple[bytes, ...]]]:
         data = self._data
@@ -189,10 +223,13 @@ def _write_by(append_rows: Callable[[bytearray], int], out: bytearray) -> None:
     _COUNT.pack_into(out, start, append_rows(out))
 
 
-def _write(out: bytearray, layout: Struct, rows: list[tuple[tuple[int, ...], tuple[bytes, ...]]]) -> None:
-    out += _COUNT.pack(len(rows))
+def _write(out: bytearray, layout: Struct, rows: Iterable[tuple[tuple[int, ...], tuple[bytes, ...]]]) -> None:
+    start, count = len(out), 0
+    out += _COUNT.pack(0)
     for row, texts in rows:
+        count += 1
         out += layout.pack(*row)
         for text in texts:
             out.append(len(text))
             out += text
+    _COUNT.pack_into(out, start, count)
