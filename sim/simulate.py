@@ -100,7 +100,10 @@ def _directory(keep: Path | None, seed: int) -> Iterator[Path]:
     """Where the replicas' files are."""
     if keep is not None:
         directory = keep / f"seed-{seed}"
-        directory.mkdir(parents=True)
+        try:
+            directory.mkdir(parents=True)
+        except FileExistsError:
+            raise OSError(f"{directory} is there already: name another folder, or remove it") from None
         yield directory
         return
     with memory_directory() as directory:

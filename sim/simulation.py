@@ -187,6 +187,10 @@ class Simulation:
             for process in self.processes.values():
                 process.stop()
 
+    def describe(self, fault: Exception) -> str:
+        """What it says, without the name of the folder, which is another one in every run."""
+        return f"{type(fault).__name__}: {fault}".replace(f"{self.directory}/", "")
+
     def leader(self) -> SimulatedProcess | None:
         """The process that leads the latest term, if it runs."""
         leading = [process for process in self.processes.values() if process.node and process.node.log.is_leader]
@@ -235,7 +239,7 @@ class Simulation:
             certificate_files=tls_dir / "{name}.crt",
             key_files=tls_dir / "{name}.key",
             master_key_file=self.directory / "master.key",
-            raft=RaftSettings(timeout_ms, 2 * timeout_ms, chance.choice([20, 50])),
+            raft=RaftSettings(timeout_ms, 2 * timeout_ms, chance.choice([40, 60])),
             log=log or LogSettings(chance.choice([200, 1_000, 4_000]), chance.choice([0, 10, 200])),
             engine=EngineSettings(0),
             gateway=GatewaySettings(),

@@ -55,6 +55,7 @@ class Request:
     """
 
     command: Command
+    asked_s: float
     copies_out: int = 0
     told: list[tuple[int, int]] = field(default_factory=list)
     unknown: bool = False
@@ -66,7 +67,10 @@ class Request:
 
 
 class Clients:
-    """All clients. ``requests`` is their history, in the order of the first sending."""
+    """All clients. ``requests`` is their history, in the order of the first sending.
+
+    ``newest_answered_s`` is when the newest request that was answered was first asked.
+    """
 
     def __init__(
         self,
@@ -80,6 +84,7 @@ class Clients:
         self.faults = faults
         self.requests: list[Request] = []
         self.unanswered = 0
+        self.newest_answered_s = 0.0
         self.tally: Counter[str] = Counter()
         self.trading = False
         self._gateways = gateways
@@ -116,7 +121,7 @@ class Clients:
                 self._send(request, gateway + 1)
 
     def _ask(self, command: Command, gateway: int) -> Request:
-        request = Request(command)
+        request = Request(command, self._timeline.now_s)
         self.requests.append(request)
         self.unanswered += 1
         self._send(request, gateway)
@@ -156,6 +161,7 @@ class Clients:
             return
         self.unanswered -= not request.answered
         self.tally["answered"] += not request.answered
+        self.newest_answered_s = max(self.newest_answered_s, request.asked_s)
         request.told.append(receipt(outcome.sequence, first))
         late = self.faults.retried_late_probability
         if late and chance.random() < late:

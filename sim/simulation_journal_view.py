@@ -11,9 +11,7 @@ from struct import Struct
 from typing import Final
 
 LOG: Final = b"log"
-META: Final = b"meta"
 _RAFT: Final = Struct(">8xQQQ")  # checksum, term, commit index, first index; the vote follows
-_SNAPSHOT: Final = Struct(">8xQQ")
 _TERM: Final = Struct(">Q")  # what an entry begins with
 
 Write = tuple[bytes, bytes, bytes | None]
@@ -34,7 +32,6 @@ class JournalView:
         self.vote = ""
         self.first_index = 0
         self.last_index = 0
-        self.snapshot_index = 0
 
     def take(self, writes: list[Write]) -> None:
         """The writes of one transaction, which is durable."""
@@ -51,8 +48,6 @@ class JournalView:
             elif key == b"raft" and value is not None:
                 self.term, _, self.first_index = _RAFT.unpack_from(value)
                 self.vote = value[_RAFT.size :].decode()
-            elif key == b"snapshot" and value is not None:
-                self.snapshot_index = _SNAPSHOT.unpack_from(value)[0]
         self._find_last()
         for index, term in removed:
             if not self.has(index, term):

@@ -109,21 +109,25 @@ class Nemesis:
             return
         victim.held_back = True
         self._end(victim, "its disk is lost", power_lost=True)
-        self._simulation.timeline.after(1.0, self._replace_disk, victim, self._simulation.onlooker.committed_index)
+        self._simulation.timeline.after(1.0, self._replace_disk, victim, victim.free_at_s)
 
-    def _replace_disk(self, process: SimulatedProcess, committed_index: int) -> None:
-        """The operator waits until the others run, have a leader and have committed something since."""
+    def _replace_disk(self, process: SimulatedProcess, stopped_s: float) -> None:
+        """The operator waits until something is committed that was asked for after the replica had stopped.
+
+        So it is on a majority without that replica, and whoever leads later has it. A commit index that grows says
+        less: what was on its way may have been counted with the copy that is lost.
+        """
         others = [self._simulation.processes[name] for name in self._others(process)]
         if not self.active:
             return
-        if all(other.node for other in others) and self._simulation.onlooker.committed_index > committed_index:
+        if all(other.node for other in others) and self._simulation.clients.newest_answered_s > stopped_s:
             self._simulation.trace.add("empty", process.name)
             process.replace_disk()
             self._simulation.onlooker.disk_replaced(process.name)
             process.held_back = False
             process.start()
         else:
-            self._simulation.timeline.after(0.2, self._replace_disk, process, committed_index)
+            self._simulation.timeline.after(0.2, self._replace_disk, process, stopped_s)
 
     def _disk_full(self, process: SimulatedProcess, lasts_s: float) -> None:
         process.disk.full_until_s = self._simulation.timeline.now_s + lasts_s

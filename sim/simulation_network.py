@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from random import Random
 from typing import Final, Protocol
 
@@ -72,12 +73,12 @@ class Connection:
         """Queue bytes or frames towards the other end."""
         direction = self._directions[sender]
         if sender in self.ends and direction.receiver in self.ends:
-            self._network.transmit(self, direction, lambda: self._receive(direction.receiver, data))
+            self._network.transmit(self, direction, partial(self._receive, direction.receiver, data))
 
     def open(self) -> None:
         """Tell both ends."""
         for direction in self._directions.values():
-            self._network.transmit(self, direction, lambda name=direction.receiver: self._opened(name))  # type: ignore[misc]
+            self._network.transmit(self, direction, partial(self._opened, direction.receiver))
 
     def close(self, name: str, *, in_flight_arrives: bool = True, silent: bool = False) -> None:
         """The end at this host is gone. The other one hears of it behind what is on its way, if that arrives.
@@ -92,7 +93,7 @@ class Connection:
             direction.items.clear()
         if direction.receiver not in self.ends:
             return
-        farewell = lambda: self._closed(direction.receiver, "closed by the other side")  # noqa: E731
+        farewell = partial(self._closed, direction.receiver, "closed by the other side")
         if silent:
             self._network.timeline.after(TIMEOUT_S, farewell)
         else:
@@ -103,8 +104,7 @@ class Connection:
         for direction in self._directions.values():
             if not in_flight_arrives:
                 direction.items.clear()
-            name = direction.receiver
-            self._network.transmit(self, direction, lambda name=name: self._closed(name, "connection reset"))  # type: ignore[misc]
+            self._network.transmit(self, direction, partial(self._closed, direction.receiver, "connection reset"))
 
     def time_out(self, reason: str = "timed out") -> None:
         """What is on its way is lost, and whoever is left hears of it at once."""
@@ -116,17 +116,17 @@ class Connection:
     def _opened(self, name: str) -> None:
         end = self.ends.get(name)
         if end is not None:
-            self._network.hosts[name].deliver(lambda: end.opened(self))
+            self._network.hosts[name].deliver(partial(end.opened, self))
 
     def _receive(self, name: str, data: list[bytes]) -> None:
         end = self.ends.get(name)
         if end is not None:
-            self._network.hosts[name].deliver(lambda: end.received(data))
+            self._network.hosts[name].deliver(partial(end.received, data))
 
     def _closed(self, name: str, reason: str) -> None:
         end = self.ends.pop(name, None)
         if end is not None:
-            self._network.hosts[name].deliver(lambda: end.closed(reason))
+            self._network.hosts[name].deliver(partial(end.closed, reason))
         self._network.forget(self)
 
 

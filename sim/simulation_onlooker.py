@@ -136,8 +136,8 @@ class Onlooker:
         if known != meta.digest:
             self._trace.violate(f"{name} has another state at sequence {meta.sequence} than another replica")
 
-    def halted(self, process: SimulatedProcess, fault: Exception) -> None:
-        self._trace.violate(f"{process.name} stopped for good: {type(fault).__name__}: {fault}")
+    def halted(self, name: str, reason: str) -> None:
+        self._trace.violate(f"{name} stopped for good: {reason}")
 
     def acknowledged(self, sequence: int) -> None:
         """A client was told that its command is in the log."""

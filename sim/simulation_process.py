@@ -20,22 +20,15 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-import lmdb
-
-from replication.background_snapshot import WriterState
 from replication.config import Config, node_data_dir
 from replication.node import Node
 from replication.platform import Platform
 from replication.poller import EventSource
-from replication.replica import Replica
 from replication.replica_process import exit_code
 from replication.replicated_log import ReplicatedLog
-from replication.server import DoorLink
-from replication.snapshots import SnapshotDamaged, SnapshotMeta, SnapshotPoint, SnapshotStore
 from replication.supervisor import EXIT_HALTED
 from replication.tls import LinkCredentials
 from sim.simulation_disk import SimulatedDisk
@@ -43,16 +36,15 @@ from sim.simulation_environment import CutOff
 from sim.simulation_journal_view import JournalView
 from sim.simulation_links import DoorListener, Inbox, PeerLinks
 from sim.simulation_network import End
+from sim.simulation_replica import SimulatedSnapshotWriter, WatchedNode, WatchedReplica
 
 if TYPE_CHECKING:
-    from engine.machine import Applied
     from sim.simulation import Simulation
 
-IDLE_S = 0.02
-_TICK_S = 0.000_05
-_ARRIVAL_S = 0.000_01
-_RESTART_PAUSE_S = 0.2
-_SNAPSHOT_S_MAX = 0.3
+IDLE_S: Final = 0.02
+_TICK_S: Final = 0.000_05
+_ARRIVAL_S: Final = 0.000_01
+_RESTART_PAUSE_S: Final = 0.2
 
 
 class SimulatedProcess:
@@ -183,7 +175,7 @@ class SimulatedProcess:
 
     def _build(self) -> None:
         simulation = self._simulation
-        self.node = _WatchedNode(
+        self.node = WatchedNode(
             self,
             self._config,
             self.name,
@@ -195,8 +187,10 @@ class SimulatedProcess:
                 poller=lambda: self._inbox,
                 transport=self._make_links,
                 listen=self._listen,
-                replica=lambda directory, **settings: _WatchedReplica(self, simulation, directory, **settings),
-                snapshot_writer=lambda path, point, produce: _SnapshotWriter(self, simulation, path, point, produce),
+                replica=lambda directory, **settings: WatchedReplica(self, simulation, directory, **settings),
+                snapshot_writer=lambda path, point, produce: SimulatedSnapshotWriter(
+                    self, simulation, path, point, produce
+                ),
                 on_restored=lambda: None,
             ),
         )
@@ -254,13 +248,12 @@ class SimulatedProcess:
         except CutOff as cut:
             self.cut_off(f"cut off {cut}")
         except Exception as fault:
-            code = exit_code(fault)
+            code, described = exit_code(fault), simulation.describe(fault)
+            self.end(f"exit code {code}: {described}")
             if code is None or code == EXIT_HALTED:
-                self.halted = f"{type(fault).__name__}: {fault}"
-                self.end(f"exit code {code}: {self.halted}")
-                simulation.onlooker.halted(self, fault)
+                self.halted = described
+                simulation.onlooker.halted(self.name, described)
             else:
-                self.end(f"exit code {code}: {fault}")
                 simulation.timeline.after(_RESTART_PAUSE_S, self.start)
 
     def start_again(self) -> None:
@@ -277,90 +270,3 @@ def _has_work(log: ReplicatedLog) -> bool:
         return False
     matched = sorted(log.match_indexes().values())
     return matched[len(matched) - (len(matched) + 1) // 2] > log.commit_index
-
-
-class _WatchedNode(Node):
-    """The node, which may be cut off when a command has arrived at its door."""
-
-    def __init__(self, process: SimulatedProcess, config: Config, name: str, *, platform: Platform) -> None:
-        self._process = process
-        super().__init__(config, name, platform=platform)
-
-    def submit(self, link: DoorLink, correlation: int, command: bytes) -> None:
-        if not self._waiting:
-            self._process.at_point("before-append")
-        super().submit(link, correlation, command)
-
-
-class _WatchedReplica(Replica):
-    """The replica, with an onlooker who sees what it applies."""
-
-    def __init__(self, process: SimulatedProcess, simulation: Simulation, directory: Path, **settings: Any) -> None:
-        super().__init__(directory, **settings)
-        self._process = process
-        self._simulation = simulation
-
-    def apply(self, log_index: int, term: int, payload: bytes) -> Applied:
-        self._process.at_point("before-apply")
-        applied = super().apply(log_index, term, payload)
-        self._simulation.onlooker.applied(self._process.name, log_index, term, payload, applied)
-        self._process.at_point("after-apply")
-        return applied
-
-
-class _SnapshotWriter:
-    """In place of the forked child (`replication.background_snapshot`): it writes on the same disk, some time later.
-
-    Like the child it goes on when its parent is killed, and not when the machine loses its power.
-    """
-
-    def __init__(
-        self,
-        process: SimulatedProcess,
-        simulation: Simulation,
-        path: Path,
-        point: SnapshotPoint,
-        produce: Callable[[], bytes],
-    ) -> None:
-        self._process = process
-        self._simulation = simulation
-        self._store = SnapshotStore(path, disk=process.disk)
-        self._point = point
-        self._produce = produce
-        self._state: WriterState = "running"
-        self._power_losses = process.disk.power_losses
-
-    def start(self) -> None:
-        # A fork sees the state as it is now, whatever becomes of its parent.
-        blob = self._produce()
-        delay_s = self._simulation.chance.random() * _SNAPSHOT_S_MAX
-        self._simulation.timeline.after(delay_s, self._write, blob)
-
-    def poll(self) -> WriterState:
-        return self._state
-
-    def cancel(self) -> None:
-        if self._state == "running":
-            self._state = "failed"
-
-    def meta(self) -> SnapshotMeta:
-        latest = self._store.latest()
-        if latest is None or latest.log_index < self._point.log_index:
-            raise SnapshotDamaged(f"the snapshot at log index {self._point.log_index} is gone")
-        return latest
-
-    def _write(self, blob: bytes) -> None:
-        process, simulation = self._process, self._simulation
-        if self._state != "running" or process.disk.power_losses != self._power_losses:
-            return
-        try:
-            meta = self._store.write(self._point, blob)
-        except CutOff as cut:
-            self._state = "failed"
-            process.cut_off(f"cut off {cut}")
-        except (lmdb.Error, OSError) as error:
-            self._state = "failed"
-            simulation.trace.add("snapshot", process.name, f"failed: {error}")
-        else:
-            self._state = "done"
-            simulation.onlooker.snapshot_written(process.name, meta)

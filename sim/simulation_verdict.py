@@ -117,7 +117,7 @@ def _check_files(simulation: Simulation, final_hash: bytes) -> None:
         try:
             machine = replay(directory, others=others).machine
         except (ArchiveDamaged, ArchiveGap, ReplayDiverged) as fault:
-            simulation.trace.violate(f"the files of {directory.name}: {fault}")
+            simulation.trace.violate(f"the files of {directory.name}: {simulation.describe(fault)}")
         else:
             if state_hash(machine) != final_hash:
                 simulation.trace.violate(f"the files of {directory.name} give another state at {machine.sequence}")
