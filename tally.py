@@ -35,6 +35,7 @@ examples:
   tally sim --seed 7                     break a simulated cluster in every way and see whether it keeps its promises
   tally replay tally-data                execute the whole log again and compare every replica with it
   tally admin certs --config c.toml --out tls     certificates for the machines of a cluster
+  tally admin member list                the replicas of the cluster, and how far they are
 
 `tally COMMAND --help` says more about each command.
 """
@@ -226,7 +227,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     replay.set_defaults(run=_replay)
 
-    admin = commands.add_parser("admin", help="look after a cluster's certificates", add_help=False)
+    admin = commands.add_parser("admin", help="look after a cluster: certificates, members, leader", add_help=False)
     admin.set_defaults(run=_admin)
 
     bench = commands.add_parser("bench", help="measure parts of the exchange", add_help=False)

@@ -13,7 +13,7 @@ import asyncio
 import itertools
 import logging
 import ssl
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from typing import Any, Final
 
 from engine.codec import RECORD_LENGTH_MAX
@@ -40,6 +40,7 @@ from replication.protocol import (
 from replication.refusals import Refusals
 from replication.tls import LinkCredentials, refusal_reason
 
+_SWEEP: Final = ""  # its task has no node's name
 _SWEEP_INTERVAL_S: Final = 0.1
 _SILENCE_S_MAX: Final = 3.0
 _CONNECT_TIMEOUT_S: Final = 2.0
@@ -95,7 +96,7 @@ class Group:
         self._paused_until_s = 0.0
         self._fresh_reads = FreshReads(self._open_links, self._ask_link)
         self._queries: dict[int, tuple[ReplicaLink, asyncio.Future[Answer | None]]] = {}
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: dict[str, asyncio.Task[None]] = {}
 
     @property
     def leader(self) -> ReplicaLink | None:
@@ -104,15 +105,14 @@ class Group:
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._refusals = Refusals(self._loop.time)
-        self._tasks = [self._loop.create_task(self._keep_linked(replica)) for replica in self.replicas.values()]
-        self._tasks.append(self._loop.create_task(self._sweep()))
-        for task in self._tasks:
-            task.add_done_callback(_report_end)
+        for replica in self.replicas.values():
+            self._start_task(replica.node_id, self._keep_linked(replica))
+        self._start_task(_SWEEP, self._sweep())
 
     async def stop(self) -> None:
-        for task in self._tasks:
+        for task in self._tasks.values():
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         for replica in self.replicas.values():
             if replica.link is not None:
                 replica.link.abort()
@@ -170,7 +170,8 @@ class Group:
 
         None if it does not answer in time, or refuses.
         """
-        link = self.replicas[node_id].link
+        replica = self.replicas.get(node_id)
+        link = None if replica is None else replica.link
         if link is None or not link.open:
             return None
         answer = await self._ask_link(
@@ -244,15 +245,41 @@ class Group:
             if waiting is not None and not waiting[1].done():
                 waiting[1].set_result(message)
         elif isinstance(message, Status):
+            if link.node_id not in self.replicas:
+                return
             self.replicas[link.node_id].status = message
             self.public_keys[link.node_id] = message.public_key
             self._metrics.replica_sequence[link.node_id].set(message.sequence)
             self._metrics.engine_compiled[link.node_id].set(message.compiled)
             self._metrics.fsyncs[link.node_id].set(message.fsyncs)
+            self._metrics.voter[link.node_id].set(message.voter)
             self._saw_sequence(message.sequence)
             self._choose_leader()
+            if link is self._leader:
+                self._follow_members(message.doors)
         else:
             raise ProtocolError("a replica must not send queries")
+
+    def _follow_members(self, doors: dict[str, tuple[str, int]]) -> None:
+        """The leader says who the members are: keep links with these and with nobody else."""
+        for node_id, (host, port) in doors.items():
+            replica = self.replicas.get(node_id)
+            if replica is None:
+                logger.info("%s is a member now", node_id)
+                replica = self.replicas[node_id] = Replica(node_id, host, port)
+                self._start_task(node_id, self._keep_linked(replica))
+            replica.host, replica.port = host, port
+        for node_id in (self.replicas.keys() - doors.keys()) if doors else ():
+            logger.info("%s is no member any more", node_id)
+            replica = self.replicas.pop(node_id)
+            self._tasks.pop(node_id).cancel()
+            if replica.link is not None:
+                replica.link.abort()
+            self._metrics.forget(node_id)
+
+    def _start_task(self, name: str, work: Coroutine[None, None, None]) -> None:
+        self._tasks[name] = self._loop.create_task(work)
+        self._tasks[name].add_done_callback(_report_end)
 
     def _choose_leader(self) -> None:
         """Follow the serving replica of the highest term, and take along all commands without an outcome."""
@@ -316,24 +343,30 @@ class Group:
         return replica.link
 
     def _link_open(self, link: ReplicaLink) -> None:
-        self.replicas[link.node_id].was_open = True
+        replica = self.replicas.get(link.node_id)
+        if replica is None:
+            link.abort()
+            return
+        replica.was_open = True
         self._metrics.link_up[link.node_id].set(1)
-        self._metrics.certificate_expiry_s.labels(link.node_id).set(link.certificate_expires_s)
+        self._metrics.certificate_expiry_s[link.node_id].set(link.certificate_expires_s)
 
     def _link_lost(self, link: ReplicaLink) -> None:
         """Whether what was sent on the link arrived is unknown from here on."""
-        replica = self.replicas[link.node_id]
-        replica.link = None
-        replica.status = None
-        if link.refusal:
-            self._refuse(replica, link.refusal)
-        self._metrics.link_up[link.node_id].set(0)
+        replica = self.replicas.get(link.node_id)
+        if replica is not None:
+            replica.link = None
+            replica.status = None
+            if link.refusal:
+                self._refuse(replica, link.refusal)
+            self._metrics.link_up[link.node_id].set(0)
         for waiting_link, future in self._queries.values():
             if waiting_link is link and not future.done():
                 future.set_result(None)
         self._submissions.lose(link)
         self._choose_leader()
-        replica.lost.set()
+        if replica is not None:
+            replica.lost.set()
 
     def _refuse(self, replica: Replica, why: str) -> None:
         self._refusals.warn(f"{replica.node_id} at {replica.host}:{replica.port}", why)
@@ -344,7 +377,7 @@ class Group:
             await asyncio.sleep(_SWEEP_INTERVAL_S)
             now_s = self._loop.time()
             self._submissions.expire(now_s)
-            for replica in self.replicas.values():
+            for replica in list(self.replicas.values()):
                 if replica.link is not None and now_s - replica.link.heard_at_s > _SILENCE_S_MAX:
                     replica.link.close("it says nothing")
 

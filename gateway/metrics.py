@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.platform_collector import PlatformCollector
@@ -17,6 +17,7 @@ _REFUSALS: Final = {
     TOO_OLD: "too_old",
     TOO_MANY_READS: "too_many",
 }
+_Metric = TypeVar("_Metric", Counter, Gauge)
 _LATENCY_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -37,10 +38,29 @@ class RouteMetrics:
         self._latency_s.observe(seconds)
 
 
+class ByNode(Generic[_Metric]):
+    """One metric's child for each replica that there is."""
+
+    def __init__(self, metric: _Metric) -> None:
+        self._metric: _Metric = metric
+        self._children: dict[str, _Metric] = {}
+
+    def __getitem__(self, node: str) -> _Metric:
+        child = self._children.get(node)
+        if child is None:
+            child = self._children[node] = self._metric.labels(node)
+        return child
+
+    def forget(self, node: str) -> None:
+        """Show nothing of a replica that is no member any more."""
+        if self._children.pop(node, None) is not None:
+            self._metric.remove(node)
+
+
 class GroupMetrics:
     """The group of replicas as this gateway sees it."""
 
-    def __init__(self, registry: CollectorRegistry, nodes: Iterable[str]) -> None:
+    def __init__(self, registry: CollectorRegistry) -> None:
         self.submitted = Counter(
             "tally_commands_submitted", "Commands sent to a leader for the first time.", registry=registry
         )
@@ -69,8 +89,13 @@ class GroupMetrics:
             ["node"],
             registry=registry,
         )
-        # No value for a replica that was never seen: zero would look like a certificate that ended long ago.
-        self.certificate_expiry_s = Gauge(
+        voter = Gauge(
+            "tally_replica_voter",
+            "1 if the replica counts for majorities, 0 while it only learns.",
+            ["node"],
+            registry=registry,
+        )
+        certificate_expiry_s = Gauge(
             "tally_replica_certificate_expiry_timestamp_seconds",
             "When the certificate ends that the replica showed last.",
             ["node"],
@@ -83,13 +108,29 @@ class GroupMetrics:
         refused = Counter(
             "tally_reads_refused", "Questions that a replica did not answer.", ["reason"], registry=registry
         )
-        self._reads = {node: reads.labels(node) for node in nodes}
         self._refusals = {error: refused.labels(reason) for error, reason in _REFUSALS.items()}
         self._other_refusals = refused.labels("other")
-        self.link_up = {node: link_up.labels(node) for node in nodes}
-        self.replica_sequence = {node: sequence.labels(node) for node in nodes}
-        self.engine_compiled = {node: compiled.labels(node) for node in nodes}
-        self.fsyncs = {node: fsyncs.labels(node) for node in nodes}
+        self.link_up = ByNode(link_up)
+        self.replica_sequence = ByNode(sequence)
+        self.engine_compiled = ByNode(compiled)
+        self.fsyncs = ByNode(fsyncs)
+        self.voter = ByNode(voter)
+        self.certificate_expiry_s = ByNode(certificate_expiry_s)
+        self._reads = ByNode(reads)
+
+    def show(self, node: str) -> None:
+        """Show a replica before anything is known of it."""
+        # Not the end of its certificate: zero would look like one that ended long ago.
+        for gauge in (self.link_up, self.replica_sequence, self.engine_compiled, self.fsyncs, self.voter):
+            gauge[node].set(0)
+        self._reads[node].inc(0)
+
+    def forget(self, node: str) -> None:
+        """Show nothing of a replica that is no member any more."""
+        for gauge in (self.link_up, self.replica_sequence, self.engine_compiled, self.fsyncs, self.voter):
+            gauge.forget(node)
+        self.certificate_expiry_s.forget(node)
+        self._reads.forget(node)
 
     def read_answered(self, node: str, error: str) -> None:
         if error:
@@ -102,12 +143,15 @@ class GatewayMetrics:
     """All of it, in a registry of its own, so that several gateways can live in one process."""
 
     def __init__(self, nodes: Iterable[str]) -> None:
+        """`nodes` are shown from the beginning, linked or not."""
         # A time of creation beside every counter doubles the text and tells nothing that the process's start does not.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
-        self.group = GroupMetrics(self.registry, list(nodes))
+        self.group = GroupMetrics(self.registry)
+        for node in nodes:
+            self.group.show(node)
         self._requests = Counter(
             "tally_http_requests", "HTTP requests by route and status.", ["route", "status"], registry=self.registry
         )

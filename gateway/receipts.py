@@ -102,7 +102,7 @@ async def _ask_whoever_answers(call: Call, arguments: dict[str, Any]) -> dict[st
 async def _ask_everybody(call: Call, arguments: dict[str, Any]) -> dict[str, Any]:
     """A replica that came by a snapshot lacks what was before it; another one may have it."""
     group, sequence = call.edge.group, arguments["sequence"]
-    for node_id in group.replicas:
+    for node_id in list(group.replicas):
         for _ in range(_QUESTIONS_MAX):
             answer = await group.query_replica(node_id, "receipt", arguments, min_sequence=sequence)
             if answer is None or answer.value["status"] in ("unknown", "not archived"):

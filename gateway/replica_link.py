@@ -76,7 +76,7 @@ class ReplicaLink(asyncio.Protocol):
         certificate = transport.get_extra_info("peercert")
         try:
             peer = read_identity(certificate)
-            require_peer(peer, cluster_id=self._cluster_id, role=NODE, names=(self.node_id,))
+            require_peer(peer, cluster_id=self._cluster_id, roles=(NODE,), names=(self.node_id,))
         except (HandshakeRefused, ValueError) as error:
             self._refuse(error)
             return

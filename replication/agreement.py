@@ -26,7 +26,8 @@ class Agreement:
     """What this replica and its peers said about each checkpoint, the newest ones only."""
 
     def __init__(self, replica_count: int) -> None:
-        self._majority = replica_count // 2 + 1
+        """`replica_count` may be set anew when members come and go."""
+        self.replica_count = replica_count
         self._own: dict[int, Checkpoint] = {}
         self._peers: dict[int, dict[str, Checkpoint]] = {}
 
@@ -48,7 +49,7 @@ class Agreement:
             return
         for theirs in peers.values():
             agreeing = sum(other == theirs for other in peers.values())
-            if theirs != own and agreeing >= self._majority:
+            if theirs != own and agreeing > self.replica_count // 2:
                 raise Diverged(
                     f"at log index {log_index} this replica has sequence {own.sequence} and chain {own.chain.hex()}, "
                     f"but {agreeing} replicas have sequence {theirs.sequence} and chain {theirs.chain.hex()}"

@@ -1,4 +1,7 @@
-"""What a cluster's TOML file says: who the replicas are, where they listen, how patient they are.
+"""What a cluster's TOML file says: which replicas found it, where they listen, how patient they are.
+
+Once there is a log, it says who belongs to the cluster (``replication.membership``). Then a node's file matters
+for where that node itself listens, and as a second place to look for the others.
 
 Only addresses, paths, sizes and times live here. A setting that changes results (a fee, a tick, a
 limit) is a command in the log instead, so that every replica and every replay agrees about it.
@@ -202,11 +205,24 @@ def require_private(file: Path, where: str) -> None:
         raise ConfigError(f"{where}: every user of this machine can read it: run chmod 600 on it")
 
 
+def is_node_id(text: str) -> bool:
+    """Whether a node may be called that."""
+    return NAME.fullmatch(text) is not None
+
+
+def parse_address(text: str) -> Address | None:
+    """The address in ``host:port`` or ``[IPv6]:port``; None if it is none."""
+    match = _ADDRESS.fullmatch(text)
+    if match is None or not 1 <= int(match["port"]) <= 65_535:
+        return None
+    return Address(match["host"].strip("[]"), int(match["port"]))
+
+
 def _read_nodes(table: _Table) -> dict[str, NodeAddresses]:
     nodes: dict[str, NodeAddresses] = {}
     owners: dict[Address, str] = {}
     for node_id in sorted(table.keys()):
-        if NAME.fullmatch(node_id) is None:
+        if not is_node_id(node_id):
             table.refuse(node_id, "a node id is made of lower-case letters, digits and '-', at most 32")
         node = table.table(node_id)
         nodes[node_id] = NodeAddresses(peer=node.address("peer"), door=node.address("door"))
@@ -308,10 +324,10 @@ class _Table:
     def address(self, key: str) -> Address:
         allowed = 'an address such as "127.0.0.1:7101"'
         value = self._get(key, None, allowed)
-        match = _ADDRESS.fullmatch(value) if isinstance(value, str) else None
-        if match is None or not 1 <= int(match["port"]) <= 65_535:
+        address = parse_address(value) if isinstance(value, str) else None
+        if address is None:
             self.refuse(key, f"{value!r} is not {allowed}")
-        return Address(match["host"].strip("[]"), int(match["port"]))
+        return address
 
     def _get(self, key: str, default: object, allowed: str) -> Any:
         self._asked.add(key)

@@ -56,16 +56,19 @@ def check_hello(frame: bytes) -> None:
         )
 
 
-def require_peer(peer: Identity, *, cluster_id: bytes, role: str, names: Collection[str] | None = None) -> None:
-    """HandshakeRefused unless the certificate is of this cluster, this role and, if given, one of these names."""
+def require_peer(
+    peer: Identity, *, cluster_id: bytes, roles: Collection[str], names: Collection[str] | None = None
+) -> None:
+    """HandshakeRefused unless the certificate is of this cluster, one of these roles and, if given, of these names."""
     if peer.cluster_id != cluster_id:
         raise HandshakeRefused(
             f"its certificate is that of {peer}, but this is cluster {cluster_id.hex()}: "
             "correct the addresses or cluster_id in the configuration"
         )
-    if peer.role != role:
+    if peer.role not in roles:
+        welcome = " or ".join(sorted(roles))
         raise HandshakeRefused(
-            f"its certificate is that of {peer.role} {peer.name}, but only a {role} may be at this end: "
+            f"its certificate is that of {peer.role} {peer.name}, but only a {welcome} may be at this end: "
             "correct the addresses, or give it a certificate of that role"
         )
     if names is not None and peer.name not in names:

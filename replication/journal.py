@@ -6,9 +6,10 @@ Whoever sends something that depends on a change waits for `sync()` (see `replic
 how far the log on disk agrees with the log in memory.
 
 Layout: in `log`, key = index (8 bytes, big endian), value = term, checksum, command; in `meta`, the records
-`identity`, `raft` and `snapshot`, each with a checksum. Checksums are XXH3-64; an entry's covers index and term too, so
-that an entry at the wrong place is damage as well. Trimming only moves the recorded first index; the keys before it
-are deleted a few at a time by later syncs, because deleting a hundred thousand at once would stall heartbeats.
+`identity`, `incarnation`, `raft`, `membership` and `snapshot`, each with a checksum. Checksums are XXH3-64; an
+entry's covers index and term too, so that an entry at the wrong place is damage as well. Trimming only moves the
+recorded first index; the keys before it are deleted a few at a time by later syncs, because deleting a hundred thousand
+at once would stall heartbeats.
 
 Errors::
 
@@ -19,6 +20,7 @@ Errors::
         JournalWriteFailed      a sync failed; the process must end
 """
 
+import os
 import struct
 from pathlib import Path
 from typing import overload
@@ -37,6 +39,8 @@ from replication.journal_records import (
     unseal,
     unseal_entry,
 )
+from replication.logged_memberships import LoggedMembership, LoggedMemberships
+from replication.membership import INCARNATION_BYTES, LEGACY_INCARNATION
 from replication.private_directory import DirectoryLocked, create_private_directory
 
 __all__ = [
@@ -82,9 +86,13 @@ class Journal(PysyncobjJournal):  # type: ignore[misc]  # pysyncobj has no types
         map_size_bytes_max: int = 1024 * 1024 * _MIB,
         sync: bool = True,
         disk: Disk = DISK,
+        new_incarnation: bytes | None = None,
     ) -> None:
         """Open or create; a JournalError says why not. `sync=False`: nothing is forced to disk, a power loss may take
-        everything."""
+        everything.
+
+        A journal that is created gets `new_incarnation`, or one that chance chooses.
+        """
         self._path = Path(path)
         self._disk = disk
         self._map_size_bytes_max = map_size_bytes_max
@@ -93,6 +101,9 @@ class Journal(PysyncobjJournal):  # type: ignore[misc]  # pysyncobj has no types
         self._vote: str | None = None
         self._commit_index = 1
         self._snapshot: SnapshotReference | None = None
+        self._memberships = LoggedMemberships()
+        self._membership_dirty = False
+        self._incarnation = new_incarnation or os.urandom(INCARNATION_BYTES)
         self._meta_dirty = False
         self._dirty_from: int | None = None
         self._write_failed = False
@@ -136,6 +147,25 @@ class Journal(PysyncobjJournal):  # type: ignore[misc]  # pysyncobj has no types
         """The snapshot that stands for the beginning of the log."""
         return self._snapshot
 
+    @property
+    def incarnation(self) -> bytes:
+        """Which life of this node the journal belongs to: another one whenever it is created anew."""
+        return self._incarnation
+
+    @property
+    def membership(self) -> LoggedMembership | None:
+        """The membership that holds now, committed or not; None before this node knows of any."""
+        return self._memberships.latest
+
+    @property
+    def foundation(self) -> bytes:
+        """The membership at log index 1, encoded; empty if the log begins later or nothing was founded yet."""
+        return self._memberships.at(1)
+
+    def membership_at(self, index: int) -> bytes:
+        """The membership that held at an entry, encoded; empty if that is not known."""
+        return self._memberships.at(index)
+
     def entry(self, index: int) -> Entry:
         """The entry at a log index between `first` and `last`."""
         position = index - self._entries[0][1]
@@ -163,6 +193,7 @@ class Journal(PysyncobjJournal):  # type: ignore[misc]  # pysyncobj has no types
         assert not self._entries or idx == self.last + 1, f"entry {idx} does not follow {self.last}"
         assert not self._entries or term >= self._entries[-1][2], f"term {term} at {idx} goes backwards"
         self._entries.append((command, idx, term))
+        self._memberships.added(command, idx)
         self._mark_dirty(idx)
 
     def truncate_from(self, index: int) -> None:
@@ -170,7 +201,13 @@ class Journal(PysyncobjJournal):  # type: ignore[misc]  # pysyncobj has no types
         assert index > self._commit_index, f"truncation at {index} would remove committed entries"
         assert self.first < index <= self.last, f"no entry {index} to truncate in {self.first}..{self.last}"
         del self._entries[index - self.first :]
+        self._memberships.truncated_from(index)
         self._mark_dirty(index)
+
+    def found(self, membership: bytes) -> None:
+        """Begin the log with this membership; it must have none yet."""
+        assert self._memberships.latest is None, "a cluster is founded once"
+        self._begin_membership(self.first, membership)
 
     def compact(self, snapshot: SnapshotReference, first_index: int) -> None:
         """Record that `snapshot` is on disk and forget the entries before `first_index`."""
@@ -179,9 +216,16 @@ class Journal(PysyncobjJournal):  # type: ignore[misc]  # pysyncobj has no types
         self._snapshot = snapshot
         self._meta_dirty = True
         del self._entries[: first_index - self.first]
+        self._membership_dirty |= self._memberships.compacted_to(first_index)
 
-    def reset_to(self, snapshot: SnapshotReference, placeholder: bytes) -> None:
-        """Forget the whole log: `snapshot`, which is on disk, replaces it. `placeholder` stands at its index."""
+    def reset_to(self, snapshot: SnapshotReference, placeholder: bytes, membership: bytes) -> None:
+        """Forget the whole log: `snapshot`, which is on disk, replaces it. `placeholder` stands at its index.
+
+        `membership` is what held there; if the snapshot does not say, the one that is known stays.
+        """
+        membership = membership or self._memberships.at(snapshot.log_index)
+        if membership:
+            self._begin_membership(snapshot.log_index, membership)
         self._snapshot = snapshot
         self._meta_dirty = True
         self._entries = [(placeholder, snapshot.log_index, snapshot.log_term)]
@@ -205,6 +249,7 @@ class Journal(PysyncobjJournal):  # type: ignore[misc]  # pysyncobj has no types
             raise JournalWriteFailed(f"cannot write the journal in {self._path}: {error}") from error
         self._dirty_from = None
         self._meta_dirty = False
+        self._membership_dirty = False
 
     def close(self) -> None:
         """Release files and lock. Changes that were not synced are lost, as in a crash."""
@@ -297,7 +342,9 @@ class Journal(PysyncobjJournal):  # type: ignore[misc]  # pysyncobj has no types
                 if transaction.stat(self._log)["entries"] or transaction.stat(self._meta)["entries"]:
                     raise JournalDamaged(f"the journal in {self._path} has no identity record")
                 transaction.put(b"identity", seal(expected), db=self._meta)
+                transaction.put(b"incarnation", seal(self._incarnation), db=self._meta)
                 return
+            self._load_incarnation(transaction)
         found = unseal(bytes(value), "identity")
         if found != expected:
             found_cluster, found_node = found[: len(cluster_id)], found[len(cluster_id) :].decode()
@@ -306,10 +353,23 @@ class Journal(PysyncobjJournal):  # type: ignore[misc]  # pysyncobj has no types
                 f"{found_cluster.hex()}, this is node {node_id!r} of cluster {cluster_id.hex()}"
             )
 
+    def _load_incarnation(self, transaction: lmdb.Transaction) -> None:
+        found = transaction.get(b"incarnation", db=self._meta)
+        if found is not None:
+            self._incarnation = unseal(bytes(found), "incarnation")
+            return
+        # An earlier build wrote none. If that journal was never used, it is as good as a new one.
+        if transaction.get(b"raft", db=self._meta) is not None:
+            self._incarnation = LEGACY_INCARNATION
+        transaction.put(b"incarnation", seal(self._incarnation), db=self._meta)
+
     def _load_meta(self, transaction: lmdb.Transaction) -> int:
         value = transaction.get(b"snapshot", db=self._meta)
         if value is not None:
             self._snapshot = SnapshotReference(*_SNAPSHOT.unpack(unseal(bytes(value), "snapshot reference")))
+        value = transaction.get(b"membership", db=self._meta)
+        if value is not None:
+            self._memberships.begin_from_record(unseal(bytes(value), "membership"))
         value = transaction.get(b"raft", db=self._meta)
         if value is None:
             if transaction.stat(self._log)["entries"]:
@@ -332,6 +392,7 @@ class Journal(PysyncobjJournal):  # type: ignore[misc]  # pysyncobj has no types
             if index != expected:
                 raise JournalDamaged(f"log index {expected} is missing, the next one is {index}", expected)
             self._entries.append(unseal_entry(index, bytes(value)))
+            self._memberships.loaded(self._entries[-1][0], index)
             self._disk_last = index
             expected += 1
         if first_index and not self._entries:
@@ -355,6 +416,8 @@ class Journal(PysyncobjJournal):  # type: ignore[misc]  # pysyncobj has no types
             disk_first = self._delete_trimmed(transaction, changed_from)
             record = _RAFT.pack(self._term, self._commit_index, first) + (self._vote or "").encode()
             transaction.put(b"raft", seal(record), db=self._meta)
+            if self._membership_dirty:
+                transaction.put(b"membership", seal(self._memberships.first_as_record()), db=self._meta)
             if self._snapshot is not None:
                 transaction.put(b"snapshot", seal(_SNAPSHOT.pack(*self._snapshot)), db=self._meta)
         self._disk_first = disk_first
@@ -391,6 +454,11 @@ class Journal(PysyncobjJournal):  # type: ignore[misc]  # pysyncobj has no types
         grown_bytes = max(needed_bytes + 64 * _MIB, self._map_size_bytes * 2)
         self._map_size_bytes = min(grown_bytes, self._map_size_bytes_max)
         self._environment.set_mapsize(self._map_size_bytes)
+
+    def _begin_membership(self, index: int, membership: bytes) -> None:
+        self._memberships.begin(index, membership)
+        self._membership_dirty = True
+        self._meta_dirty = True
 
     def _mark_dirty(self, index: int) -> None:
         if self._dirty_from is None or index < self._dirty_from:

@@ -12,6 +12,11 @@ import xxhash
 Entry = tuple[bytes, int, int]
 """(command, log index, term): the order that pysyncobj uses."""
 
+# The first byte of a command says what kind of entry it is.
+APPLICATION = b"\x00"
+NO_OP = b"\x01"  # as pysyncobj writes it
+MEMBERSHIP = b"\x04"  # 2 and 3 are kinds of pysyncobj's that are never written here
+
 _ENTRY_HEAD = struct.Struct(">QQ")  # term, checksum
 _PLACE = struct.Struct(">QQ")  # index, term
 _CHECKSUM = struct.Struct(">Q")

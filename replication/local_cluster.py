@@ -3,7 +3,7 @@
 ::
 
     cluster.toml     three replicas on loopback ports (replication.config)
-    tls/             the cluster's CA, and a certificate and a key for each replica and the gateway
+    tls/             the cluster's CA, and a certificate and a key for each replica, the gateway and the operator
     master.key       seals the API secrets in the log: losing it means new API keys for everybody
     operator.key     JSON {"key_id", "secret"}: the operator's API key
     data/node-1/     what one replica keeps (data/node-2, data/node-3)
@@ -29,11 +29,12 @@ from typing import Final, Self
 
 from replication.certificates import CA_CERTIFICATE, CA_DAYS, Authority, CertificateError, make_certificates
 from replication.config import Config, load_config
-from replication.identity import GATEWAY, NODE, Identity
+from replication.identity import GATEWAY, NODE, OPERATOR, Identity
 from replication.private_directory import UNFINISHED, create_private_directory, sync_directory, write_private_file
 
 NODE_IDS: Final = ("node-1", "node-2", "node-3")
 GATEWAY_NAME: Final = "gateway-1"
+OPERATOR_NAME: Final = "operator-1"
 LOOPBACK: Final = "127.0.0.1"
 OPERATOR_KEY_ID: Final = "operator"
 
@@ -200,7 +201,8 @@ class LocalCluster:
             Authority.create(config.cluster_id, now=now).write(unfinished)
             unfinished.rename(tls_dir)
             sync_directory(self.directory)
-        holders = [(NODE, node_id) for node_id in config.nodes] + [(GATEWAY, GATEWAY_NAME)]
+        holders = [(NODE, node_id) for node_id in config.nodes]
+        holders += [(GATEWAY, GATEWAY_NAME), (OPERATOR, OPERATOR_NAME)]
         missing = [
             Identity(config.cluster_id, role, name)
             for role, name in holders

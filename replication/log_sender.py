@@ -17,6 +17,8 @@ import enum
 from collections import deque
 from collections.abc import Iterable
 
+import msgspec
+
 from replication.halt import Halt
 from replication.journal import Journal
 from replication.messages import AppendEntries, NextIndex, SnapshotChunk, SnapshotProgress
@@ -95,7 +97,7 @@ class LogSender:
     """Sends log and snapshots to the followers of a leader; idle on other replicas."""
 
     def __init__(
-        self, journal: Journal, transport: Transport, snapshots: SnapshotStore, peer_ids: Iterable[str]
+        self, journal: Journal, transport: Transport, snapshots: SnapshotStore, peer_ids: Iterable[str] = ()
     ) -> None:
         self._journal = journal
         self._transport = transport
@@ -103,6 +105,21 @@ class LogSender:
         self.read_round = 0
         """What append_entries ask their receivers to repeat (`replication.read_index`)."""
         self._followers = {peer_id: _Follower(_FIRST_NEXT_INDEX) for peer_id in sorted(peer_ids)}
+
+    def set_followers(self, peer_ids: Iterable[str]) -> None:
+        """Whom to send to from now on; what is known of those that stay is kept."""
+        known = self._followers
+        new_next_index = self._journal.last + 1
+        self._followers = {peer_id: known.get(peer_id) or _Follower(new_next_index) for peer_id in sorted(peer_ids)}
+
+    def follows(self, peer_id: str) -> bool:
+        """Whether this peer is sent to."""
+        return peer_id in self._followers
+
+    def begin_anew(self, peer_id: str) -> None:
+        """The follower lost its disk: nothing that it acknowledged is there any more."""
+        if peer_id in self._followers:
+            self._followers[peer_id] = _Follower(self._journal.last + 1)
 
     def lead(self) -> None:
         """Begin a term as leader: nothing is known about any follower."""
@@ -113,11 +130,14 @@ class LogSender:
 
     def connected(self, peer_id: str) -> None:
         """There is a link to a peer."""
-        self._followers[peer_id].connected = True
+        if peer_id in self._followers:
+            self._followers[peer_id].connected = True
 
     def disconnected(self, peer_id: str) -> None:
         """The link is gone and with it what was in flight."""
-        follower = self._followers[peer_id]
+        follower = self._followers.get(peer_id)
+        if follower is None:
+            return
         follower.connected = False
         follower.probe(follower.match_index + 1 if follower.match_index else follower.next_index)
 
@@ -215,6 +235,9 @@ class LogSender:
         data = self._read_chunk(follower)
         meta = follower.snapshot
         assert meta is not None
+        if not meta.membership:
+            # An earlier build wrote it; the journal knows.
+            meta = msgspec.structs.replace(meta, membership=self._journal.membership_at(meta.log_index))
         self._transport.send(peer_id, SnapshotChunk(term, meta, follower.chunk_number, data))
         follower.chunk_sent_s = now_s
 

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import msgspec
 
+from replication.membership import Incarnation, Membership
 from replication.snapshots import SnapshotMeta
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
@@ -55,10 +56,14 @@ class NextIndex(_Message, frozen=True, array_like=True, tag=2):
 
 
 class RequestVote(_Message, frozen=True, array_like=True, tag=3):
-    """Candidate: vote for me in this term; my log ends like this."""
+    """Candidate: vote for me in this term; my log ends like this.
+
+    It asks one life of a node: who is another, its disk having been wiped, cannot know what that one promised.
+    """
 
     last_log_index: Count
     last_log_term: Count
+    voter: Incarnation
 
 
 class ResponseVote(_Message, frozen=True, array_like=True, tag=4):
@@ -92,8 +97,69 @@ class Checkpoint(_Message, frozen=True, array_like=True, tag=8):
     chain: Digest
 
 
+class RequestPreVote(_Message, frozen=True, array_like=True, tag=9):
+    """I lost my patience with the leader of `term`: would you vote for me in the next? My log ends like this.
+
+    `voter` is as in a request for votes.
+    """
+
+    last_log_index: Count
+    last_log_term: Count
+    voter: Incarnation
+
+
+class ResponsePreVote(_Message, frozen=True, array_like=True, tag=10):
+    """I would have voted for you when you asked in term `asked_in_term`. There is no message for a refusal."""
+
+    asked_in_term: Count
+
+
+class Hello(_Message, frozen=True, array_like=True, tag=11):
+    """The first message on every link: which life of this node speaks, and where it can be reached.
+
+    `founders` are those who found the cluster if it is new, as its configuration says; empty unless it is fresh: it
+    knows of no membership, has no log, and never voted. `is_member`: the membership that it knows has it.
+    """
+
+    incarnation: Incarnation
+    founders: tuple[str, ...]
+    is_member: bool
+    peer: str
+    door: str
+
+    @property
+    def fresh(self) -> bool:
+        """Whether it knows of no membership."""
+        return bool(self.founders)
+
+
+class Foundation(_Message, frozen=True, array_like=True, tag=12):
+    """To one that is fresh: the membership with which the log of this cluster begins."""
+
+    membership: Membership
+
+
+class Removed(_Message, frozen=True, array_like=True, tag=13):
+    """Leader, to one that is no member: that life of that node was removed, and the log says so at `log_index`."""
+
+    incarnation: Incarnation
+    log_index: Count
+
+
 Message = (
-    AppendEntries | NextIndex | RequestVote | ResponseVote | TimeoutNow | SnapshotChunk | SnapshotProgress | Checkpoint
+    AppendEntries
+    | NextIndex
+    | RequestVote
+    | ResponseVote
+    | TimeoutNow
+    | SnapshotChunk
+    | SnapshotProgress
+    | Checkpoint
+    | RequestPreVote
+    | ResponsePreVote
+    | Hello
+    | Foundation
+    | Removed
 )
 
 _encoder = msgspec.msgpack.Encoder()

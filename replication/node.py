@@ -24,12 +24,13 @@ from engine.invariants import assert_sound
 from engine.machine import Applied
 from engine.snapshot import snapshot_bytes, state_hash
 from engine.types import EXCHANGE_ACCOUNT
-from replication import protocol
+from replication import member_desk, protocol
 from replication.agreement import Agreement, Checkpoint
-from replication.config import FSYNC_MAJORITY, Config, node_addresses, node_data_dir
+from replication.config import FSYNC_MAJORITY, Config, node_addresses, node_data_dir, parse_address
 from replication.forked import ask_child
 from replication.identity import NODE
 from replication.journal import Journal
+from replication.membership import INCARNATION_BYTES, MemberAddresses, Membership
 from replication.platform import MACHINE, Platform, SnapshotWriter
 from replication.poller import GroupCommitPoller
 from replication.proposals import Outcome
@@ -89,6 +90,7 @@ class Node:
         self._snapshots_directory = data_dir / "snapshots"
         self._sent_checkpoint = 0
         self._agreement = Agreement(len(config.nodes))
+        self._doors: dict[str, tuple[str, int]] = {}
 
         poller = platform.poller()
         self._fsyncs = config.log.fsync == FSYNC_MAJORITY
@@ -103,15 +105,18 @@ class Node:
             node_id=node_id,
             sync=self._fsyncs,
             disk=platform.disk,
+            new_incarnation=platform.random_bytes(INCARNATION_BYTES),
         )
-        transport = platform.transport(
+        # The initial members of a new cluster, and where to look for the others of an old one.
+        self._configured = {peer_id: peer.peer for peer_id, peer in config.nodes.items() if peer_id != node_id}
+        self._transport = platform.transport(
             credentials=credentials,
             bind=addresses.peer,
-            peers={peer_id: peer.peer for peer_id, peer in config.nodes.items() if peer_id != node_id},
+            peers=self._configured,
             poller=poller,
             clock_s=platform.now_s,
         )
-        self._poller = GroupCommitPoller(poller, journal, transport)
+        self._poller = GroupCommitPoller(poller, journal, self._transport)
         self.replica = platform.replica(
             data_dir / "archive",
             disk=platform.disk,
@@ -120,9 +125,10 @@ class Node:
         )
         self._log = ReplicatedLog(
             node_id=node_id,
-            peer_ids=[peer_id for peer_id in config.nodes if peer_id != node_id],
+            peer_ids=self._configured,
+            addresses={name: MemberAddresses(str(of.peer), str(of.door)) for name, of in config.nodes.items()},
             journal=journal,
-            transport=transport,
+            transport=self._transport,
             poller=self._poller,
             state_machine=self.replica,
             snapshots=SnapshotStore(self._snapshots_directory, disk=platform.disk),
@@ -133,6 +139,7 @@ class Node:
                 leader_fallback_s=min(1.0, config.raft.election_timeout_ms_max / 1000),
             ),
             on_checkpoint=self._on_checkpoint,
+            on_membership=self._on_membership,
             keep_tail_entries=config.log.keep_tail_entries,
         )
         self._key = load_or_create(data_dir, platform.random_bytes)
@@ -205,13 +212,17 @@ class Node:
         else:
             self._waiting.append(Waiting(link, correlation, command))
 
-    def ask(self, query: Query, reply: Callable[[Answer], None]) -> None:
+    def ask(self, query: Query, reply: Callable[[Answer], None], *, is_operator: bool) -> None:
         if query.name == "status":
             reply(Answer(0, self.replica.machine.sequence, self._details()))
         elif query.name == "state_hash":
             self._ask_state_hash(reply)
-        else:
+        elif query.name not in member_desk.QUESTIONS:
             self._reads.ask(query, reply)
+        elif is_operator:
+            member_desk.answer(self._log, query.name, query.arguments, self.replica.machine.sequence, reply)
+        else:
+            reply(Answer(0, self.replica.machine.sequence, None, "only an operator's certificate may ask that"))
 
     def status(self) -> Status:
         return Status(
@@ -223,12 +234,16 @@ class Node:
             compiled=FORM.compiled,
             fsyncs=self._fsyncs,
             public_key=self._key.public_key.hex(),
+            doors=self._doors,
+            voter=self._log.members.is_voter,
         )
 
     def _propose_tick(self) -> None:
         """Let time pass in the log when something is due there and nobody asks anything that would carry the time."""
         due_ns = self.replica.machine.timers.next_due_ns()
         if due_ns is None or self._waiting or self._entries_in_flight or not self._log.leader_ready:
+            return
+        if self._log.membership.handing_over:
             return
         now_ns = self._platform.time_ns()
         if due_ns <= now_ns:
@@ -243,7 +258,9 @@ class Node:
             while self._waiting:
                 waiting = self._waiting.popleft()
                 waiting.link.answer(Result(waiting.correlation, protocol.FAILED, 0, 0, b""))
-        while self._waiting and self._entries_in_flight < ENTRIES_IN_FLIGHT_MAX:
+        # While this replica hands over, what waits is kept: it goes back as soon as another leads.
+        entries_in_flight_max = 0 if self._log.membership.handing_over else ENTRIES_IN_FLIGHT_MAX
+        while self._waiting and self._entries_in_flight < entries_in_flight_max:
             batch: list[Waiting] = []
             size_bytes = 0
             while self._waiting and size_bytes + len(self._waiting[0].command) <= ENTRY_BYTES_MAX:
@@ -291,6 +308,18 @@ class Node:
             self._agreement.record_own(log_index, checkpoint)
             self._log.broadcast_checkpoint(log_index, checkpoint.sequence, checkpoint.chain)
 
+    def _on_membership(self, membership: Membership) -> None:
+        """The log says who the members are and where; this node's configuration may know a newer address."""
+        self._agreement.replica_count = len(membership.members)
+        doors = {member.node_id: parse_address(member.door) for member in membership.members}
+        self._doors = {node_id: (door.host, door.port) for node_id, door in doors.items() if door}
+        peers: dict[str, list[tuple[str, int]]] = {}
+        for member in membership.members:
+            if member.node_id != self._node_id:
+                known = [parse_address(member.peer), self._configured.get(member.node_id)]
+                peers[member.node_id] = list(dict.fromkeys(address for address in known if address))
+        self._transport.set_peers(peers)
+
     def _on_checkpoint(self, peer_id: str, log_index: int, sequence: int, chain: bytes) -> None:
         self._agreement.record_peer(peer_id, log_index, Checkpoint(sequence, chain))
 
@@ -310,7 +339,8 @@ class Node:
         self._snapshot_sequence = machine.sequence
         # The journal will forget what the snapshot covers, so the archive must be safe on disk before.
         self.replica.sync_archive()
-        point = self.replica.log_point
+        log_point = self.replica.log_point
+        point = log_point._replace(membership=self._log.membership_at(log_point.log_index))
         self._snapshot = self._platform.snapshot_writer(self._snapshots_directory, point, self._sound_snapshot)
         self._snapshot.start()
 

@@ -2,13 +2,14 @@
 
 Handlers queue messages while they change the journal; `GroupCommitPoller` flushes the outbox once the journal is on
 disk. A message is stamped with the sender's term when it is queued. If the term changes before it leaves, it is
-dropped: it would speak for a role that this replica no longer has.
+dropped: it would speak for a role that this replica no longer has. Only who a node is, and how its cluster was founded,
+stays true in every term.
 """
 
 from collections.abc import Callable
 from typing import NamedTuple
 
-from replication.messages import AppendEntries, Message, encode
+from replication.messages import AppendEntries, Foundation, Hello, Message, encode
 
 Transmit = Callable[[str, list[bytes]], None]
 """Called with (node id, frames in order)."""
@@ -31,8 +32,12 @@ class Outbox:
         self._queue.append(_Queued(node_id, message))
 
     def purge(self, current_term: int) -> None:
-        """Drop every message of an earlier term."""
-        self._queue = [queued for queued in self._queue if queued.message.term >= current_term]
+        """Drop every message that is void because it is of an earlier term."""
+        self._queue = [
+            queued
+            for queued in self._queue
+            if queued.message.term >= current_term or isinstance(queued.message, Hello | Foundation)
+        ]
 
     def drop(self, node_id: str) -> None:
         """Drop every message to a node whose link is gone: the next link starts afresh."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -35,6 +35,13 @@ class SnapshotWriter(Protocol):
     def meta(self) -> SnapshotMeta: ...
 
 
+class PeerLinks(Transport, Protocol):
+    """What a node needs of the network beyond what its log does: the members of the cluster may change."""
+
+    def set_peers(self, peers: Mapping[str, Sequence[tuple[str, int]]]) -> None:
+        """Dial these peers from now on, each at one of its addresses after the other. Links that are up stay up."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Platform:
     """``now_s`` is monotonic, ``time_ns`` the time of day in nanoseconds of the Unix epoch."""
@@ -44,7 +51,7 @@ class Platform:
     random_bytes: Callable[[int], bytes] = os.urandom
     disk: Disk = DISK
     poller: Callable[[], EventSource] = Poller
-    transport: Callable[..., Transport] = PeerTransport
+    transport: Callable[..., PeerLinks] = PeerTransport
     listen: Listen = Listener
     replica: Callable[..., Replica] = Replica
     snapshot_writer: Callable[[Path, SnapshotPoint, Callable[[], bytes]], SnapshotWriter] = BackgroundSnapshot

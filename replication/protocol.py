@@ -60,7 +60,8 @@ class Status(msgspec.Struct, frozen=True):
     """``serving``: this replica leads and has applied everything of earlier terms. ``leader`` may be unknown ("").
 
     ``compiled`` is the form of its engine; ``fsyncs``: what it acknowledges is on its disk; ``public_key`` (hex) is
-    what its receipts are checked with.
+    what its receipts are checked with. ``doors`` are the (host, port) of all members' doors, by node. ``voter``: it
+    votes and counts, as far as it knows.
     """
 
     node: str
@@ -71,11 +72,14 @@ class Status(msgspec.Struct, frozen=True):
     compiled: bool = False
     fsyncs: bool = True
     public_key: str = ""
+    doors: dict[str, tuple[str, int]] = {}
+    voter: bool = True
 
 
 class Query(msgspec.Struct, frozen=True):
     """``name`` is one of the table in ``replication.reads``, or ``status`` or ``state_hash``, which every replica
-    answers about itself at once. ``min_sequence`` None asks for the newest state, which only a leader has.
+    answers about itself at once, or one of ``replication.member_desk``. ``min_sequence`` None asks for the newest
+    state, which only a leader has.
     """
 
     correlation: int

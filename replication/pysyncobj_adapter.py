@@ -1,14 +1,17 @@
 """pysyncobj's Raft under plain names, with the parts that are not fit for money replaced.
 
 This is the only module that knows pysyncobj's private names. What stays pysyncobj's: the tick, elections and their
-timers, votes, the commit rule, leadership transfer. What is replaced, and why, is in docs/adr and in the tests that
-show each hole of the stock package (tests/replication/test_holes.py). Because private names can change with any
-release, the package is pinned and its source is checked by hash before the first replica is built.
+timers, votes, the commit rule, leadership transfer. Which nodes vote is told to it (`Raft.set_voters`), since its own
+change of membership is not safe. What is replaced, and why, is in docs/adr and in the tests that show each hole of the
+stock package (tests/replication/test_holes.py). Because private names can change with any release, the package is
+pinned and its source is checked by hash before the first replica is built.
 """
 
 import enum
+import functools
 import hashlib
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,8 +21,9 @@ from pysyncobj.node import Node
 from pysyncobj.transport import Transport as PysyncobjTransport
 
 from replication.journal import Journal
-from replication.messages import Message, RequestVote, ResponseVote, TimeoutNow
+from replication.messages import Message, RequestPreVote, RequestVote, ResponsePreVote, ResponseVote, TimeoutNow
 from replication.poller import GroupCommitPoller
+from replication.pre_vote import PreVote
 
 PYSYNCOBJ_SOURCE_SHA256 = "e8bdf06797085d734df86e24ab4802fe87893dff77268565ec036f7ad4a1cfe4"
 
@@ -66,6 +70,12 @@ class PeerNode(Node):  # type: ignore[misc]  # pysyncobj has no types
         return isinstance(other, PeerNode) and self.id == other.id
 
 
+@functools.lru_cache(maxsize=64)
+def peer_node(node_id: str) -> PeerNode:
+    """The replica of that name; always the same object, because one is needed for every message."""
+    return PeerNode(node_id)
+
+
 class RaftOwner(Protocol):
     """What the base class' algorithm asks of the log around it."""
 
@@ -96,7 +106,6 @@ class Raft(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
         self,
         owner: RaftOwner,
         node: PeerNode,
-        peers: list[PeerNode],
         journal: Journal,
         timing: RaftTiming,
         poller: GroupCommitPoller,
@@ -105,7 +114,10 @@ class Raft(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
         _check_pysyncobj()
         self._owner = owner
         self._journal = journal
-        self._voters: set[str] = set()
+        self._voted_for_us: set[str] = set()
+        self._is_voter = False
+        self._other_voters: dict[str, bytes] = {}
+        self._pre_vote = PreVote(timing.election_timeout_s_min)
         conf = SyncObjConf(
             autoTick=False,
             # Otherwise the base class opens a pipe and sends on its own.
@@ -122,7 +134,7 @@ class Raft(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
         stock_create_journal = syncobj.createJournal
         syncobj.createJournal = lambda _file_name: journal
         try:
-            super().__init__(node, peers, conf=conf, transport=_DictTransport(owner))
+            super().__init__(node, [], conf=conf, transport=_DictTransport(owner, self._other_voters))
         finally:
             syncobj.createJournal = stock_create_journal
         self._poller = poller
@@ -173,10 +185,30 @@ class Raft(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
     def disconnected(self, peer: PeerNode) -> None:
         self._SyncObj__onNodeDisconnected(peer)
 
+    def patience_s(self) -> float:
+        """A time in which an election that succeeds has surely begun and ended."""
+        return 2 * float(self.conf.raftMaxTimeout)
+
     # Steps of the algorithm
+
+    def set_voters(self, *, is_voter: bool, others: Mapping[str, bytes]) -> None:
+        """Who votes and counts from now on: whether this replica does, and the other nodes with their incarnations."""
+        assert is_voter or self.role() is not Role.LEADER, "a leader votes"
+        self._is_voter = is_voter
+        before = dict(self._other_voters)
+        self._other_voters.clear()
+        self._other_voters.update(others)
+        self._SyncObj__otherNodes.clear()
+        self._SyncObj__otherNodes.update(PeerNode(peer_id) for peer_id in others)
+        for peer_id, incarnation in others.items():
+            if before.get(peer_id) != incarnation:
+                # A leader is as patient with a new voter as with one that just answered.
+                self.set_match_index(PeerNode(peer_id), 0)
+                self.heard_from(PeerNode(peer_id))
 
     def follow(self, leader: PeerNode, term: int) -> None:
         """Adopt the leader of a term that is not behind ours: the base class' append_entries without its log part."""
+        self._pre_vote.heard_leader(now_s())
         commit_index = self.commit_index()
         self._SyncObj__onMessageReceived(leader, {"type": "append_entries", "term": term, "commit_index": commit_index})
 
@@ -190,17 +222,44 @@ class Raft(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
         self._SyncObj__raftElectionDeadline = now_s() + self._SyncObj__generateRaftTimeout()
 
     def receive(self, peer: PeerNode, message: Message) -> None:
-        """Hand over what the base class handles itself: votes and leadership transfer."""
+        """Pre-votes, and what the base class handles itself: votes and leadership transfer."""
+        if isinstance(message, RequestPreVote):
+            if self._would_vote_for(message):
+                self._owner.send_message(peer.id, ResponsePreVote(self.term(), message.term))
+            return
+        if isinstance(message, ResponsePreVote):
+            self._pre_vote.take_grant(peer.id, message.asked_in_term)
+            if self._pre_vote.is_won(self.term(), self._other_voters):
+                self._SyncObj__raftElectionDeadline = 0.0
+            return
         if isinstance(message, ResponseVote):
-            if message.term != self.term() or peer.id in self._voters:
+            if message.term != self.term() or peer.id in self._voted_for_us or peer.id not in self._other_voters:
                 return
-            self._voters.add(peer.id)
+            self._voted_for_us.add(peer.id)
         self._SyncObj__onMessageReceived(peer, _to_dict(message))
 
     def transfer_to(self, peer: PeerNode | None) -> bool:
         results: list[int] = []
         self.transferLeadership(peer, lambda _result, failure: results.append(failure))
         return results == [syncobj.FAIL_REASON.SUCCESS]
+
+    def _would_vote_for(self, message: RequestPreVote) -> bool:
+        if self.role() is Role.LEADER or self._pre_vote.hears_leader(now_s()):
+            return False
+        _command, last_index, last_term = self._journal[-1]
+        return message.term >= self.term() and (message.last_log_term, message.last_log_index) >= (
+            last_term,
+            last_index,
+        )
+
+    def _ask_for_pre_votes(self) -> None:
+        """Ask everybody, and ask again when our patience is over once more."""
+        self.postpone_election()
+        self._SyncObj__raftLeader = None
+        self._pre_vote.ask(self.term())
+        _command, last_index, last_term = self._journal[-1]
+        for peer_id, incarnation in self._other_voters.items():
+            self._owner.send_message(peer_id, RequestPreVote(self.term(), last_index, last_term, incarnation))
 
     # What the base class calls, replaced
 
@@ -233,31 +292,46 @@ class Raft(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
 
     def _SyncObj__setCurrentTerm(self, term: int, voted_for_id: str | None) -> None:
         if term != self.term():
-            self._voters.clear()
+            self._voted_for_us.clear()
+            self._pre_vote.end()
         super()._SyncObj__setCurrentTerm(term, voted_for_id)
         self._owner.term_changed(term)
 
     def _SyncObj__connectedToAnyone(self) -> bool:
-        """Asked when our patience with the leader is over, just before an election.
+        """Asked when our patience with the leader is over: may an election begin?
 
-        If this process was stalled, the leader's heartbeats are waiting in the sockets: read them first.
+        If this process was stalled, the leader's heartbeats are waiting in the sockets: read them first. The leader
+        may have asked for the election; otherwise it begins only if it can be won (`replication.pre_vote`). Who has no
+        vote does not stand.
         """
+        if not self._is_voter:
+            return False
         self._poller.poll(0.0)
         patience_is_over = self._SyncObj__raftElectionDeadline < now_s()
         if self.role() is Role.LEADER or not patience_is_over:
             return False
-        return bool(super()._SyncObj__connectedToAnyone())
+        asked_to_take_over = bool(self._SyncObj__transferInProgress)
+        if not asked_to_take_over and not self._pre_vote.is_won(self.term(), self._other_voters):
+            self._ask_for_pre_votes()
+        begins = asked_to_take_over or self._pre_vote.is_won(self.term(), self._other_voters)
+        if begins:
+            self._pre_vote.end()
+        return begins
 
 
 class _DictTransport(PysyncobjTransport):  # type: ignore[misc]  # pysyncobj has no types
     """What the base class sees of the network: it may send, and it hears through `Raft.receive` alone."""
 
-    def __init__(self, owner: RaftOwner) -> None:
+    def __init__(self, owner: RaftOwner, voters: Mapping[str, bytes]) -> None:
         super().__init__(None, None, None)
         self._owner = owner
+        self._voters = voters
 
     def send(self, node: PeerNode, message: dict[str, Any]) -> bool:
-        self._owner.send_message(node.id, _from_dict(message))
+        if message["type"] == "request_vote":
+            self._owner.send_message(node.id, _request_vote(message, self._voters[node.id]))
+        else:
+            self._owner.send_message(node.id, _from_dict(message))
         return True
 
 
@@ -275,10 +349,12 @@ def _to_dict(message: Message) -> dict[str, Any]:
     return {"type": "timeout_now", "term": message.term}
 
 
+def _request_vote(message: dict[str, Any], voter: bytes) -> RequestVote:
+    return RequestVote(message["term"], message["last_log_index"], message["last_log_term"], voter)
+
+
 def _from_dict(message: dict[str, Any]) -> Message:
     match message["type"]:
-        case "request_vote":
-            return RequestVote(message["term"], message["last_log_index"], message["last_log_term"])
         case "response_vote":
             return ResponseVote(message["term"])
         case "timeout_now":

@@ -13,25 +13,33 @@ leader cannot count its own copy of an entry before it is on its disk, whatever 
 
 import logging
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from replication.halt import Halt
 from replication.journal import Journal, SnapshotReference
+from replication.journal_records import APPLICATION, MEMBERSHIP, NO_OP
 from replication.log_receiver import IncomingSnapshot, take_entries
 from replication.log_sender import LogSender
+from replication.members import Members
+from replication.membership import MemberAddresses, Membership
+from replication.membership_control import MembershipControl, RemovedFromCluster
 from replication.messages import (
     AppendEntries,
     Checkpoint,
+    Foundation,
+    Hello,
     Message,
     NextIndex,
+    Removed,
+    RequestPreVote,
     RequestVote,
     SnapshotChunk,
     SnapshotProgress,
 )
 from replication.poller import GroupCommitPoller
 from replication.proposals import OnOutcome, Outcome, Proposals, answer
-from replication.pysyncobj_adapter import PeerNode, Raft, RaftTiming, Role, UnsupportedPysyncobj, now_s
+from replication.pysyncobj_adapter import PeerNode, Raft, RaftTiming, Role, UnsupportedPysyncobj, now_s, peer_node
 from replication.read_index import OnReadable, ReadIndex
 from replication.snapshots import SnapshotMeta, SnapshotStore
 from replication.transport import Transport
@@ -41,6 +49,7 @@ __all__ = [
     "OnOutcome",
     "Outcome",
     "RaftTiming",
+    "RemovedFromCluster",
     "ReplicatedLog",
     "Role",
     "SnapshotMissing",
@@ -49,9 +58,6 @@ __all__ = [
 ]
 
 PAYLOAD_BYTES_MAX = 16 * 1024 * 1024
-
-_APPLICATION = b"\x00"
-_NO_OP = b"\x01"  # as pysyncobj writes it
 
 logger = logging.getLogger(__name__)
 
@@ -86,10 +92,16 @@ class ReplicatedLog:
         timing: RaftTiming,
         on_role_change: Callable[[Role], None] | None = None,
         on_checkpoint: Callable[[str, int, int, bytes], None] | None = None,
+        on_membership: Callable[[Membership], None] | None = None,
+        addresses: Mapping[str, MemberAddresses] | None = None,
         proposal_timeout_s: float = 10.0,
         keep_tail_entries: int = 1_000,
     ) -> None:
         """Restore the newest snapshot, if any, and take part from the first tick on.
+
+        `peer_ids` are the other initial members: they found the cluster together if it is new. From then on the log
+        says who belongs to it, and `on_membership` is told, at once if the log knows already. `addresses` are where
+        this node and the initial members are found.
 
         `on_role_change(role)` is called from inside `tick()`. `on_checkpoint(peer_id, log_index, sequence, chain)`
         receives what peers broadcast. `keep_tail_entries` entries before a snapshot are kept for slow followers.
@@ -110,14 +122,26 @@ class ReplicatedLog:
         self._leader_heard_s = -math.inf
         self._incoming = IncomingSnapshot()
         self._stopped_by: BaseException | None = None
-        self._peers = {peer_id: PeerNode(peer_id) for peer_id in sorted(peer_ids)}
-        self._sender = LogSender(journal, transport, snapshots, self._peers)
-        self._raft = Raft(self, PeerNode(node_id), list(self._peers.values()), journal, timing, poller)
+        self._sender = LogSender(journal, transport, snapshots)
+        self._raft = Raft(self, PeerNode(node_id), journal, timing, poller)
+        self._members = Members(node_id, journal, peer_ids, addresses or {})
+        self.membership = MembershipControl(
+            members=self._members,
+            raft=self._raft,
+            sender=self._sender,
+            journal=journal,
+            transport=transport,
+            proposals=self._proposals,
+            on_membership=on_membership,
+        )
         transport.on_message = self._on_message
-        transport.on_connected = self._on_connected
-        transport.on_disconnected = self._on_disconnected
+        transport.on_connected = self.membership.connected
+        transport.on_disconnected = self.membership.disconnected
         poller.queue_entries = self._send_new_entries
         self._restore(journal_is_new)
+        self._members.refresh()
+        self.membership.adopt()
+        self.membership.found_if_due()
 
     # What one may know
 
@@ -175,7 +199,7 @@ class ReplicatedLog:
     @property
     def in_touch(self) -> bool:
         """Whether this replica has heard from the others within the longest election timeout: a leader from a
-        majority of all, another one from a leader.
+        majority of the voters, another one from a leader.
 
         It says nothing about this very moment: what was heard last may have been on its way for long, or have waited
         here while this process was stopped.
@@ -183,8 +207,14 @@ class ReplicatedLog:
         since_s = now_s() - self._timing.election_timeout_s_max
         if not self.is_leader:
             return self._leader_heard_s >= since_s
-        heard = sum(self._raft.last_response_s(peer) >= since_s for peer in self._peers.values())
-        return heard + 1 > (len(self._peers) + 1) / 2
+        others = self._members.other_voters
+        heard = sum(self._raft.last_response_s(peer_node(peer_id)) >= since_s for peer_id in others)
+        return heard + 1 > (len(others) + 1) / 2
+
+    @property
+    def members(self) -> Members:
+        """Who belongs to the cluster as far as this replica knows, and who is linked."""
+        return self._members
 
     @property
     def undecided_proposals(self) -> int:
@@ -212,6 +242,8 @@ class ReplicatedLog:
         try:
             self._transport.maintain()
             self._proposals.expire(now_s())
+            self.membership.continue_hand_over()
+            self.membership.explain_waiting()
             self._raft.doTick(0.0 if self.applied_index < self.commit_index else timeout_s)
         except BaseException as error:
             self._stopped_by = error
@@ -223,11 +255,11 @@ class ReplicatedLog:
         On another replica it is called at once with FAILED. Proposals are never forwarded.
         """
         assert len(payload) <= PAYLOAD_BYTES_MAX, f"a payload of {len(payload)} bytes"
-        if not self.is_leader or self._stopped_by is not None:
-            answer(on_outcome, Outcome.FAILED, "not the leader")
+        if not self.is_leader or self.membership.handing_over or self._stopped_by is not None:
+            answer(on_outcome, Outcome.FAILED, "handing over" if self.membership.handing_over else "not the leader")
             return
         index = self._journal.last + 1
-        self._journal.add(_APPLICATION + payload, index, self.term)
+        self._journal.add(APPLICATION + payload, index, self.term)
         self._proposals.add(index, self.term, on_outcome, now_s())
 
     def read(self, on_readable: OnReadable) -> None:
@@ -264,11 +296,15 @@ class ReplicatedLog:
             self._transport.send(peer_id, Checkpoint(self.term, log_index, sequence, chain))
 
     def transfer_leadership(self, peer_id: str | None = None) -> bool:
-        """Leader: ask a peer, or the one that is furthest, to take over. False if none is up to date.
+        """Leader: ask a peer, or the one that is furthest, to take over now. False if it does not have all of the log.
 
         True means that the request was queued; watch `role`.
         """
-        return self._raft.transfer_to(self._peers[peer_id] if peer_id else None)
+        return self._raft.transfer_to(peer_node(peer_id) if peer_id else None)
+
+    def membership_at(self, log_index: int) -> bytes:
+        """The membership that held at an entry, encoded, for a snapshot that is taken there."""
+        return self._journal.membership_at(log_index)
 
     def destroy(self) -> None:
         """Close links and journal; what was not synced is lost, as in a crash."""
@@ -294,7 +330,7 @@ class ReplicatedLog:
         if not self._has_entry(meta.log_index, meta.log_term):
             if meta.log_index <= self.commit_index:
                 raise SnapshotMissing(f"log and snapshot disagree about the committed entry {meta.log_index}")
-            journal.reset_to(SnapshotReference(meta.log_index, meta.log_term), _NO_OP)
+            journal.reset_to(SnapshotReference(meta.log_index, meta.log_term), NO_OP, meta.membership)
         self._restore_state(meta, blob)
 
     def _restore_state(self, meta: SnapshotMeta, blob: bytes) -> None:
@@ -313,7 +349,7 @@ class ReplicatedLog:
     def apply_committed(self) -> bool:
         """Apply what is committed, for at most one heartbeat; True if followers should hear of it at once."""
         advanced = self._apply_next()
-        self._reads.settle(self.applied_index, self._peers)
+        self._reads.settle(self.applied_index, self._members.other_voters)
         return advanced and self.is_leader
 
     def _apply_next(self) -> bool:
@@ -335,9 +371,9 @@ class ReplicatedLog:
 
     def _apply(self, command: bytes, index: int, term: int) -> object:
         kind = command[:1]
-        if kind == _NO_OP:
+        if kind in (NO_OP, MEMBERSHIP):
             return None
-        if kind != _APPLICATION:
+        if kind != APPLICATION:
             raise Halt(f"log index {index} has unknown type {kind!r}")
         try:
             return self._state_machine.apply(index, term, command[1:])
@@ -364,6 +400,7 @@ class ReplicatedLog:
 
     def send_heartbeats(self) -> None:
         """Leader: send what is new, and at least one message to every follower."""
+        self.membership.tend()
         self._reads.begin_round()
         self._send(heartbeat=True)
 
@@ -381,32 +418,43 @@ class ReplicatedLog:
 
     # Input from peers
 
-    def _on_connected(self, peer_id: str) -> None:
-        self._raft.connected(self._peers[peer_id])
-        self._sender.connected(peer_id)
-
-    def _on_disconnected(self, peer_id: str) -> None:
-        self._raft.disconnected(self._peers[peer_id])
-        self._sender.disconnected(peer_id)
-
     def _on_message(self, peer_id: str, message: Message) -> None:
-        peer = self._peers.get(peer_id)
-        if peer is None:
-            logger.warning("ignored a message of %r, who is no member", peer_id)
-            return
-        if isinstance(message, AppendEntries | SnapshotChunk):
+        peer = peer_node(peer_id)
+        if isinstance(message, Hello):
+            self.membership.greeted(peer_id, message)
+        elif peer_id not in self._members.linked:
+            logger.warning("ignored a message of %r, who said no hello", peer_id)
+        elif isinstance(message, Foundation):
+            self.membership.take_foundation(message.membership)
+        elif isinstance(message, Removed):
+            self.membership.dismissed(message)
+        elif isinstance(message, AppendEntries | SnapshotChunk):
             if self._follows(peer, message):
                 if isinstance(message, AppendEntries):
                     self._take_entries(peer_id, message)
                 else:
                     self._take_snapshot(peer_id, message)
         elif isinstance(message, NextIndex | SnapshotProgress):
-            self._on_answer(peer, message)
+            if self._sender.follows(peer_id):
+                self._on_answer(peer, message)
         elif isinstance(message, Checkpoint):
             if self._on_checkpoint is not None:
                 self._on_checkpoint(peer_id, message.log_index, message.sequence, message.chain)
-        elif isinstance(message, RequestVote) and message.term < self.term:
-            self._tell_term(peer_id)
+        elif isinstance(message, RequestVote | RequestPreVote):
+            self._on_request_for_vote(peer, message)
+        else:
+            self._raft.receive(peer, message)
+
+    def _on_request_for_vote(self, peer: PeerNode, message: RequestVote | RequestPreVote) -> None:
+        """A candidate asks the voter that its log names: another life of this node must not answer for that one.
+
+        Whether our own log says that we vote does not matter. It may lag behind the candidate's, which has made us a
+        voter, and then a majority may need our vote.
+        """
+        if self._members.fresh or message.voter != self._journal.incarnation:
+            return
+        if message.term < self.term:
+            self._tell_term(peer.id)
         else:
             self._raft.receive(peer, message)
 
@@ -426,7 +474,12 @@ class ReplicatedLog:
         self._answer(peer_id, success=False, reset=False, next_index=self._journal.last + 1)
 
     def _take_entries(self, peer_id: str, message: AppendEntries) -> None:
+        if self._members.fresh:
+            # A snapshot must come first: it says who the members are.
+            self._answer(peer_id, success=False, reset=True, next_index=2, prev_index=message.prev_index)
+            return
         taken = take_entries(self._journal, message, self.commit_index)
+        self.membership.log_changed()
         if taken.success:
             self._raft.set_commit_index(max(self.commit_index, min(message.commit_index, taken.verified_index)))
         self._answer(
@@ -456,7 +509,8 @@ class ReplicatedLog:
         """Snapshot on disk, then state, then journal; the answer waits for the journal's sync as usual."""
         stored = self._snapshots.write(meta.point, blob)
         assert stored == meta, f"wrote {stored}, received {meta}"
-        self._journal.reset_to(SnapshotReference(meta.log_index, meta.log_term), _NO_OP)
+        self._journal.reset_to(SnapshotReference(meta.log_index, meta.log_term), NO_OP, meta.membership)
+        self.membership.log_changed()
         self._restore_state(meta, blob)
         self._proposals.cover(meta.log_index)
         self._raft.postpone_election()
@@ -469,12 +523,15 @@ class ReplicatedLog:
         # An answer of an earlier term says nothing about the log that the follower has now.
         if message.term < self.term or not self.is_leader:
             return
-        self._raft.heard_from(peer)
+        counts = self._members.counts(peer.id)
+        if counts:
+            self._raft.heard_from(peer)
         if isinstance(message, NextIndex):
-            self._reads.acknowledge(peer.id, message.read_round)
-            self._reads.settle(self.applied_index, self._peers)
             urgent = self._sender.on_next_index(peer.id, message)
-            self._raft.set_match_index(peer, self._sender.match_indexes()[peer.id])
+            if counts:
+                self._reads.acknowledge(peer.id, message.read_round)
+                self._reads.settle(self.applied_index, self._members.other_voters)
+                self._raft.set_match_index(peer, self._sender.match_indexes()[peer.id])
         else:
             urgent = self._sender.on_snapshot_progress(peer.id, message)
         if urgent:

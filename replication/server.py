@@ -1,4 +1,4 @@
-"""The door for gateways: authenticates links, takes commands and questions, sends outcomes and answers.
+"""The door for gateways and operators: authenticates links, takes commands and questions, sends outcomes and answers.
 
 It decides nothing. Commands go to the node in the order in which they came on their link; their outcomes
 come back through :meth:`DoorLink.answer` and leave together at the end of the tick.
@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from engine.codec import CodecError, decode_command
 from replication import protocol
 from replication.handshake import HANDSHAKE_FRAME_BYTES_MAX, HELLO, HandshakeRefused, check_hello, require_peer
-from replication.identity import GATEWAY
+from replication.identity import GATEWAY, OPERATOR
 from replication.links import FramedSocket
 from replication.poller import EventSource
 from replication.protocol import Answer, ProtocolError, Query, Result, Status
@@ -48,19 +48,22 @@ class Desk(Protocol):
     def submit(self, link: DoorLink, correlation: int, command: bytes) -> None:
         """Take a well-formed command towards the log; answer it on the link sooner or later."""
 
-    def ask(self, query: Query, reply: Callable[[Answer], None]) -> None:
-        """Answer a question, now or later; the answer's correlation is filled in by the door."""
+    def ask(self, query: Query, reply: Callable[[Answer], None], *, is_operator: bool) -> None:
+        """Answer a question, now or later; the answer's correlation is filled in by the door.
+
+        ``is_operator`` is whether an operator's certificate asks.
+        """
 
     def status(self) -> Status: ...
 
 
 class DoorLink:
-    """One gateway's link."""
+    """One link of a gateway or an operator."""
 
     def __init__(self, door: Door, sock: socket.socket, host: str) -> None:
         self.opened_at_s = door.now_s()
         self.authenticated = False
-        self.name = ""
+        self.name = self.role = ""
         self._door = door
         self._host = host
         self._results: list[Result] = []
@@ -101,11 +104,11 @@ class DoorLink:
     def _on_secured(self) -> None:
         try:
             peer = self.socket.peer()
-            require_peer(peer, cluster_id=self._door.credentials.identity.cluster_id, role=GATEWAY)
+            require_peer(peer, cluster_id=self._door.credentials.identity.cluster_id, roles=(GATEWAY, OPERATOR))
         except (HandshakeRefused, ValueError) as error:
             self.refuse(error)
             return
-        self.name = peer.name
+        self.name, self.role = peer.name, peer.role
         self.socket.send(HELLO)
 
     def _on_frame(self, frame: bytes) -> None:
@@ -118,7 +121,7 @@ class DoorLink:
             else:
                 self._on_query(frame)
         except ProtocolError as error:
-            logger.warning("closing the link of gateway %s: %s", self.name, error)
+            logger.warning("closing the link of %s %s: %s", self.role, self.name, error)
             self.socket.close(str(error))
 
     def _on_hello(self, frame: bytes) -> None:
@@ -132,6 +135,8 @@ class DoorLink:
         self.send(protocol.encode_message(self._door.desk.status()))
 
     def _on_submit(self, frame: bytes) -> None:
+        if self.role != GATEWAY:
+            raise ProtocolError("only a gateway sends commands")
         for correlation, command in protocol.decode_submit(frame):
             try:
                 decode_command(command)
@@ -150,11 +155,11 @@ class DoorLink:
         def reply(answer: Answer) -> None:
             self.send(protocol.encode_message(Answer(correlation, answer.sequence, answer.value, answer.error)))
 
-        self._door.desk.ask(query, reply)
+        self._door.desk.ask(query, reply, is_operator=self.role == OPERATOR)
 
     def _on_closed(self, reason: str) -> None:
         if self.authenticated:
-            logger.info("gateway %s is gone: %s", self.name, reason)
+            logger.info("%s %s is gone: %s", self.role, self.name, reason)
         elif self.socket.refusal:
             self._door.refusals.warn(self._host, self.socket.refusal)
         self._door.links.pop(self, None)

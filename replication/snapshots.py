@@ -52,12 +52,16 @@ class SnapshotGone(Exception):
 
 
 class SnapshotPoint(NamedTuple):
-    """Where in the log a snapshot was taken: its last applied entry, and the last command and hash chain in it."""
+    """Where in the log a snapshot was taken: its last applied entry, and the last command and hash chain in it.
+
+    `membership` is the one that held there, encoded; empty in snapshots of earlier builds.
+    """
 
     log_index: int
     log_term: int
     sequence: int
     chain: bytes
+    membership: bytes = b""
 
 
 class SnapshotMeta(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -70,11 +74,12 @@ class SnapshotMeta(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_
     digest: _Digest
     size_bytes: _Count
     chunk_count: _Count
+    membership: bytes = b""
 
     @property
     def point(self) -> SnapshotPoint:
         """Where it was taken."""
-        return SnapshotPoint(self.log_index, self.log_term, self.sequence, self.chain)
+        return SnapshotPoint(self.log_index, self.log_term, self.sequence, self.chain, self.membership)
 
 
 _meta_encoder = msgspec.msgpack.Encoder()
@@ -83,12 +88,7 @@ _meta_decoder = msgspec.msgpack.Decoder(SnapshotMeta)
 
 def describe(point: SnapshotPoint, blob: bytes) -> SnapshotMeta:
     """The meta record of `blob` taken at `point`."""
-    return SnapshotMeta(
-        *point,
-        digest=blake3.blake3(blob).digest(),
-        size_bytes=len(blob),
-        chunk_count=max(1, -(-len(blob) // CHUNK_BYTES)),
-    )
+    return _meta(point, blake3.blake3(blob).digest(), len(blob), max(1, -(-len(blob) // CHUNK_BYTES)))
 
 
 class SnapshotStore:
@@ -116,7 +116,7 @@ class SnapshotStore:
                         hasher.update(chunk)
                         size_bytes += len(chunk)
                         chunk_count += 1
-            meta = SnapshotMeta(*point, digest=hasher.digest(), size_bytes=size_bytes, chunk_count=chunk_count)
+            meta = _meta(point, hasher.digest(), size_bytes, chunk_count)
             _publish(environment, generation, meta)
         return meta
 
@@ -183,6 +183,19 @@ class SnapshotStore:
             yield environment
         finally:
             environment.close()
+
+
+def _meta(point: SnapshotPoint, digest: bytes, size_bytes: int, chunk_count: int) -> SnapshotMeta:
+    return SnapshotMeta(
+        log_index=point.log_index,
+        log_term=point.log_term,
+        sequence=point.sequence,
+        chain=point.chain,
+        digest=digest,
+        size_bytes=size_bytes,
+        chunk_count=chunk_count,
+        membership=point.membership,
+    )
 
 
 def _newest_first(environment: lmdb.Environment) -> list[tuple[int, SnapshotMeta]]:

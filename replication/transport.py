@@ -1,9 +1,12 @@
 """Links between the replicas of one cluster.
 
 Every pair of nodes has one link; the node with the greater id dials, and tries again every 50 to 100 ms while the link
-is down. A link carries nothing before both ends have proved by their certificates which nodes of this cluster they are
+is down. If that does not help for two seconds the other dials too: it may know an address that the first does not. A
+link carries nothing before both ends have proved by their certificates which nodes of this cluster they are
 (`replication.handshake`); the listener binds to the address it was given and to no other. There are no read-only nodes,
-no utility messages and no forwarding of commands: who is not in the list of peers is turned away.
+no utility messages and no forwarding of commands. A node of the cluster is linked although it is not in the list of
+peers: it may wait to be made a member, or have been removed without knowing it. What it may say is the replicated
+log's business.
 
 Messages wait in the outbox until the journal is on disk (`replication.poller`).
 """
@@ -11,7 +14,7 @@ Messages wait in the outbox until the journal is on disk (`replication.poller`).
 import logging
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from replication.handshake import HANDSHAKE_FRAME_BYTES_MAX, HELLO, HandshakeRefused, check_hello, require_peer
@@ -27,6 +30,7 @@ from replication.tls import LinkCredentials
 
 _REDIAL_S = 0.05
 _REDIAL_SPREAD_S = 0.05
+_SECOND_DIALLER_S = 2.0
 _REDIAL_AFTER_REFUSAL_S = 1.0
 _HANDSHAKE_TIMEOUT_S = 2.0
 _UNPROVED_LINKS_MAX = 64
@@ -81,7 +85,7 @@ class PeerTransport:
         assert node_id not in peers, f"{node_id} is not its own peer"
         self._node_id = node_id
         self._credentials = credentials
-        self._peers = dict(peers)
+        self._peers: dict[str, list[tuple[str, int]]] = {}
         self._poller = poller
         self._clock_s = clock_s
         self.on_message: Callable[[str, Message], None] = lambda _peer_id, _message: None
@@ -89,11 +93,12 @@ class PeerTransport:
         self.on_disconnected: Callable[[str], None] = lambda _peer_id: None
         self._links: dict[str, _PeerLink] = {}
         self._unproved: list[_PeerLink] = []
-        self._dial_at_s = dict.fromkeys((peer_id for peer_id in peers if node_id > peer_id), 0.0)
+        self._dial_at_s: dict[str, float] = {}
         self._dialling: dict[str, _PeerLink] = {}
         self._resolver = NameResolver()
         self._refusals = Refusals(clock_s)
         self._outbox = Outbox(self._transmit)
+        self.set_peers({peer_id: [address] for peer_id, address in peers.items()})
         self._listener = Listener(bind[0], bind[1], poller, self._on_accepted)
 
     @property
@@ -106,10 +111,20 @@ class PeerTransport:
         """The peers with a proved link, sorted."""
         return sorted(self._links)
 
+    def set_peers(self, peers: Mapping[str, Sequence[tuple[str, int]]]) -> None:
+        """Dial these peers from now on, each at one of its addresses after the other. Links that are up stay up."""
+        self._peers = {peer_id: list(addresses) for peer_id, addresses in peers.items()}
+        known = self._dial_at_s
+        self._dial_at_s = {
+            peer_id: known.get(peer_id, self._clock_s() + self._dialler_pause_s(peer_id))
+            for peer_id, addresses in peers.items()
+            if addresses
+        }
+
     def set_peer_address(self, peer_id: str, host: str, port: int) -> None:
         """Dial a known peer at another address from now on."""
         assert peer_id in self._peers, f"{peer_id} is not a peer"
-        self._peers[peer_id] = (host, port)
+        self._peers[peer_id] = [(host, port)]
 
     def send(self, peer_id: str, message: Message) -> bool:
         """Queue a message until the next flush; False if there is no link to the peer."""
@@ -145,11 +160,17 @@ class PeerTransport:
         for link in [*self._unproved, *self._links.values()]:
             link.socket.close("this node shuts down")
 
+    def _dialler_pause_s(self, peer_id: str) -> float:
+        """How long to leave the dialling to the peer: two that dial at once would cut each other off."""
+        return 0.0 if self._node_id > peer_id else _SECOND_DIALLER_S
+
     def _dial(self, peer_id: str, now_s: float) -> None:
         # The spread keeps two dialling nodes from meeting a starting one at the same instants for ever.
         spread_s = _REDIAL_SPREAD_S * os.urandom(1)[0] / 255
-        self._dial_at_s[peer_id] = now_s + _REDIAL_S + spread_s
-        host, port = self._peers[peer_id]
+        self._dial_at_s[peer_id] = now_s + (self._dialler_pause_s(peer_id) or _REDIAL_S) + spread_s
+        addresses = self._peers[peer_id]
+        host, port = addresses[0]
+        addresses.append(addresses.pop(0))
         address = self._resolver.lookup(host)
         if address is None:
             return
@@ -158,7 +179,8 @@ class PeerTransport:
         except OSError as error:
             logger.debug("cannot dial %s at %s:%d: %s", peer_id, host, port, error)
             return
-        link = _PeerLink(f"{peer_id} at {host}:{port}", now_s + _HANDSHAKE_TIMEOUT_S, dialled_id=peer_id)
+        who = f"{peer_id} at {host}:{port}"
+        link = _PeerLink(who, now_s + _HANDSHAKE_TIMEOUT_S, dialled_id=peer_id, host=host)
         self._open(link, sock)
         self._dialling[peer_id] = link
 
@@ -195,10 +217,10 @@ class PeerTransport:
 
     def _check_peer(self, link: "_PeerLink") -> None:
         peer = link.socket.peer()
-        expected = [link.dialled_id] if link.dialled_id else self._peers
-        require_peer(peer, cluster_id=self._credentials.identity.cluster_id, role=NODE, names=expected)
-        if not link.dialled_id and peer.name < self._node_id:
-            raise HandshakeRefused(f"{peer.name} must not dial: the node with the greater id does")
+        expected = [link.dialled_id] if link.dialled_id else None
+        require_peer(peer, cluster_id=self._credentials.identity.cluster_id, roles=(NODE,), names=expected)
+        if peer.name == self._node_id:
+            raise HandshakeRefused(f"its certificate is that of {peer.name}, which is this node: give it its own")
         link.peer_id = peer.name
 
     def _on_frame(self, link: "_PeerLink", frame: bytes) -> None:
@@ -243,6 +265,8 @@ class PeerTransport:
         elif self._links.get(link.peer_id) is link:
             del self._links[link.peer_id]
             self._outbox.drop(link.peer_id)
+            if link.peer_id in self._dial_at_s:
+                self._dial_at_s[link.peer_id] = self._clock_s() + self._dialler_pause_s(link.peer_id)
             logger.info("lost the link with %s: %s", link.peer_id, reason)
             self.on_disconnected(link.peer_id)
 
@@ -253,11 +277,12 @@ class PeerTransport:
         self._dialling.pop(link.dialled_id, None)
         refusal = link.refusal or link.socket.refusal
         if link.dialled_id in self._dial_at_s:  # nobody is any more when this node shuts down
-            self._resolver.forget(self._peers[link.dialled_id][0])
+            self._resolver.forget(link.host)
             if not refusal and link.socket.secured:
                 refusal = "it turned this node away: its log says why"
             if refusal:
-                self._dial_at_s[link.dialled_id] = self._clock_s() + _REDIAL_AFTER_REFUSAL_S
+                again_s = self._clock_s() + _REDIAL_AFTER_REFUSAL_S
+                self._dial_at_s[link.dialled_id] = max(self._dial_at_s[link.dialled_id], again_s)
         if refusal:
             self._refusals.warn(link.who, refusal)
 
@@ -275,10 +300,11 @@ class _PeerLink:
 
     socket: FramedSocket
 
-    def __init__(self, who: str, deadline_s: float, dialled_id: str = "") -> None:
+    def __init__(self, who: str, deadline_s: float, dialled_id: str = "", host: str = "") -> None:
         self.who = who
         self.deadline_s = deadline_s
         self.dialled_id = dialled_id
+        self.host = host
         self.peer_id = ""
         self.proved = False
         self.refusal = ""

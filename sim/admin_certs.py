@@ -1,4 +1,4 @@
-"""``tally admin certs``: the certificates with which nodes and gateways prove to each other who they are."""
+"""``tally admin certs``: the certificates with which nodes, gateways and operators prove who they are."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from replication.certificates import CA_CERTIFICATE, CA_KEY, Authority, CertificateError, make_certificates
 from replication.config import Config, ConfigError, load_config, node_addresses
-from replication.identity import GATEWAY, NAME, NODE, Identity
+from replication.identity import GATEWAY, NAME, NODE, OPERATOR, Identity
 from replication.private_directory import create_private_directory
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ _DAYS: Final = 365
 _DAYS_MAX: Final = 3_650
 
 _DESCRIPTION: Final = """\
-Makes certificates for the nodes that a configuration names, for some of them, or for gateways. The first call makes the
-cluster's CA too: ca.crt goes to every machine, ca.key to none of them. Nothing is overwritten.
+Makes certificates for the nodes that a configuration names, for some of them, for gateways or for operators. The first
+call makes the cluster's CA too: ca.crt goes to every machine, ca.key to none of them. Nothing is overwritten.
 """
 _EXAMPLES: Final = """\
 examples:
@@ -29,6 +29,8 @@ examples:
       the CA if tls has none, and node-1.crt, node-1.key and so on for every node of the file
   tally admin certs --config production.toml --out tls --gateway gateway-1 --gateway gateway-2
       certificates for two gateways
+  tally admin certs --config production.toml --out tls --operator operator-1
+      one for an operator, who may change the members of the cluster (tally admin member)
   tally admin certs --config production.toml --out tls --node node-4 --days 90
       one for a node that the file names since today
   tally admin certs --config production.toml --ca tls --out tls-2027
@@ -50,6 +52,9 @@ def add_parser(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument("--ca", type=Path, metavar="DIR", help="where ca.crt and ca.key are, if not in --out")
     parser.add_argument("--node", action="append", default=[], metavar="NAME", help="this node instead of all")
     parser.add_argument("--gateway", action="append", default=[], metavar="NAME", help="a gateway instead of all nodes")
+    parser.add_argument(
+        "--operator", action="append", default=[], metavar="NAME", help="an operator instead of all nodes"
+    )
     parser.add_argument("--days", type=_days, default=_DAYS, metavar="N", help="how long they are valid (%(default)s)")
     parser.set_defaults(run=run)
 
@@ -58,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Make the files and say what they are for. Answers the exit code."""
     try:
         config = load_config(arguments.config)
-        identities = _identities(config, arguments.node, arguments.gateway)
+        identities = _identities(config, arguments.node, arguments.gateway, arguments.operator)
         now = datetime.datetime.now(datetime.UTC)
         ca_dir = arguments.ca or arguments.out
         authority = _authority(config, ca_dir, may_create=arguments.ca is None, now=now)
@@ -78,17 +83,18 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _identities(config: Config, nodes: list[str], gateways: list[str]) -> list[Identity]:
+def _identities(config: Config, nodes: list[str], gateways: list[str], operators: list[str]) -> list[Identity]:
     for name in nodes:
         node_addresses(config, name)
-    for name in gateways:
+    others = [(GATEWAY, name) for name in gateways] + [(OPERATOR, name) for name in operators]
+    for role, name in others:
         if NAME.fullmatch(name) is None:
-            raise CertificateError(f"{name!r} is no name of a gateway: lower-case letters, digits and '-', at most 32.")
+            raise CertificateError(f"{name!r} is no name of a {role}: lower-case letters, digits and '-', at most 32.")
         if name in config.nodes:
-            raise CertificateError(f"{name!r} is a node of {config.path}: call the gateway something else.")
-    if not nodes and not gateways:
+            raise CertificateError(f"{name!r} is a node of {config.path}: call the {role} something else.")
+    if not nodes and not others:
         nodes = list(config.nodes)
-    named = dict.fromkeys([(NODE, name) for name in nodes] + [(GATEWAY, name) for name in gateways])
+    named = dict.fromkeys([(NODE, name) for name in nodes] + others)
     return [Identity(config.cluster_id, role, name) for role, name in named]
 
 

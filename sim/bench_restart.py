@@ -20,6 +20,7 @@ from engine.snapshot import snapshot_bytes
 from replication.config import Config, node_data_dir
 from replication.journal import Journal, SnapshotReference
 from replication.local_cluster import NODE_IDS, LocalCluster
+from replication.membership import encode_membership, founding
 from replication.replica import TIMESTAMP, Replica
 from replication.snapshots import SnapshotPoint, SnapshotStore
 from sim.bench_engine_workloads import SINGLE, mixture
@@ -68,6 +69,7 @@ def _write_history(config: Config, node_id: str, commands: int) -> Machine:
     journal = Journal(data_dir / "journal", cluster_id=config.cluster_id, node_id=node_id)
     replica = Replica(data_dir / "archive")
     journal.add(b"\x01", 1, 0)
+    journal.found(encode_membership(founding(dict.fromkeys(config.nodes, journal.incarnation), {})))
     journal.setCurrentTerm(_TERM, None)
     log_index = _FIRST_LOG_INDEX
     workload = mixture("single", SINGLE, commands, seed=1, commands_per_entry=_COMMANDS_PER_ENTRY)

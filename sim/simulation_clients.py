@@ -67,10 +67,7 @@ class Request:
 
 
 class Clients:
-    """All clients. ``requests`` is their history, in the order of the first sending.
-
-    ``newest_answered_s`` is when the newest request that was answered was first asked.
-    """
+    """All clients. ``requests`` is their history, in the order of the first sending."""
 
     def __init__(
         self,
@@ -84,7 +81,6 @@ class Clients:
         self.faults = faults
         self.requests: list[Request] = []
         self.unanswered = 0
-        self.newest_answered_s = 0.0
         self.tally: Counter[str] = Counter()
         self.trading = False
         self._gateways = gateways
@@ -161,7 +157,6 @@ class Clients:
             return
         self.unanswered -= not request.answered
         self.tally["answered"] += not request.answered
-        self.newest_answered_s = max(self.newest_answered_s, request.asked_s)
         request.told.append(receipt(outcome.sequence, first))
         late = self.faults.retried_late_probability
         if late and chance.random() < late:

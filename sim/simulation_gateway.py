@@ -39,7 +39,7 @@ class SimulatedGateway:
         self._network = network
         self._timeline = network.timeline
         self._chance = chance
-        self._submissions = Submissions(GroupMetrics(CollectorRegistry(), nodes))
+        self._submissions = Submissions(GroupMetrics(CollectorRegistry()))
         self._links: dict[str, _DoorLink | None] = dict.fromkeys(nodes)
         self._dial_at_s = dict.fromkeys(nodes, 0.0)
         self._leader: _DoorLink | None = None
@@ -163,7 +163,7 @@ class _DoorLink:
     def _on_secured(self) -> None:
         assert self._socket is not None
         cluster_id = self._gateway.credentials.identity.cluster_id
-        require_peer(self._socket.peer(), cluster_id=cluster_id, role=NODE, names=(self.node_id,))
+        require_peer(self._socket.peer(), cluster_id=cluster_id, roles=(NODE,), names=(self.node_id,))
 
     def _on_frame(self, frame: bytes) -> None:
         self.heard_at_s = self._gateway.now_s()

@@ -69,8 +69,9 @@ class PeerLinks:
         self._at_point = at_point
         self._links: dict[str, Connection] = {}
         self._outbox = Outbox(self._transmit)
-        self._dial_at_s = dict.fromkeys((peer_id for peer_id in sorted(peers) if node_id > peer_id), 0.0)
+        self._dial_at_s: dict[str, float] = {}
         self._dialling: set[str] = set()
+        self.set_peers(peers)
 
     @property
     def connected_ids(self) -> list[str]:
@@ -87,6 +88,10 @@ class PeerLinks:
 
     def purge(self, current_term: int) -> None:
         self._outbox.purge(current_term)
+
+    def set_peers(self, peers: Mapping[str, object]) -> None:
+        to_dial = [peer_id for peer_id in sorted(peers) if self._node_id > peer_id]
+        self._dial_at_s = {peer_id: self._dial_at_s.get(peer_id, 0.0) for peer_id in to_dial}
 
     def maintain(self) -> None:
         now_s = self._network.timeline.now_s

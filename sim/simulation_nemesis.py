@@ -37,7 +37,6 @@ class Nemesis:
         self._simulation.network.heal()
         for process in self._simulation.processes.values():
             process.clock_offset_ns = 0
-            process.held_back = False
             process.disk.full_until_s = process.paused_until_s = 0.0
             process.start()
 
@@ -98,36 +97,22 @@ class Nemesis:
         process.pause(lasts_s)
 
     def _lost_disk(self, process: SimulatedProcess, _lasts_s: float) -> None:
-        """A disk is replaced by an empty one, as docs/operations.md says.
+        """A disk is replaced by an empty one, and nobody waits for anything before the replica starts again.
 
         It is the same machine each time: of what all archives have lost nobody could tell the history any more.
         """
         if self._without_disk is None:
             self._without_disk = process.name
         victim = self._simulation.processes[self._without_disk]
-        if victim.held_back:
-            return
-        victim.held_back = True
-        self._end(victim, "its disk is lost", power_lost=True)
-        self._simulation.timeline.after(1.0, self._replace_disk, victim, victim.free_at_s)
 
-    def _replace_disk(self, process: SimulatedProcess, stopped_s: float) -> None:
-        """The operator waits until something is committed that was asked for after the replica had stopped.
+        def replace_disk() -> None:
+            if victim.node is not None:
+                victim.end("its disk is lost", power_lost=True)
+            self._simulation.onlooker.disk_lost(victim.name)
+            victim.replace_disk()
+            victim.start_again()
 
-        So it is on a majority without that replica, and whoever leads later has it. A commit index that grows says
-        less: what was on its way may have been counted with the copy that is lost.
-        """
-        others = [self._simulation.processes[name] for name in self._others(process)]
-        if not self.active:
-            return
-        if all(other.node for other in others) and self._simulation.clients.newest_answered_s > stopped_s:
-            self._simulation.trace.add("empty", process.name)
-            process.replace_disk()
-            self._simulation.onlooker.disk_replaced(process.name)
-            process.held_back = False
-            process.start()
-        else:
-            self._simulation.timeline.after(0.2, self._replace_disk, process, stopped_s)
+        self._simulation.timeline.at(victim.free_at_s, replace_disk)
 
     def _disk_full(self, process: SimulatedProcess, lasts_s: float) -> None:
         process.disk.full_until_s = self._simulation.timeline.now_s + lasts_s

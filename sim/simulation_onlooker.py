@@ -13,12 +13,14 @@ the moment at which it could break, against what is on the disks and not against
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from engine.entry import Entry
 from engine.machine import Applied
 from replication.messages import NextIndex, RequestVote, ResponseVote, decode
 from replication.snapshots import SnapshotMeta
+from sim.simulation_journal_view import JournalView
 from sim.simulation_trace import Trace
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ class Onlooker:
         self._chains: dict[int, bytes] = {}
         self._state_hashes: dict[int, bytes] = {}
         self._votes: dict[tuple[str, int], str] = {}
+        self._lost_journals: defaultdict[str, list[JournalView]] = defaultdict(list)
 
     def applied(self, name: str, log_index: int, term: int, payload: bytes, applied: Applied) -> None:
         """A replica applied an entry."""
@@ -117,11 +120,13 @@ class Onlooker:
                 f"{process.name} came back with (last log index, term, vote) {read}; on its disk is {durable}"
             )
 
-    def disk_replaced(self, name: str) -> None:
-        """A replica comes back empty: it may ask for votes in terms that are long over, where nobody follows it.
+    def disk_lost(self, name: str) -> None:
+        """A replica comes back empty. What it said before was true of the disk that is lost, and still counts.
 
-        That it cannot be elected with what it has forgotten, the checks of leaders see.
+        It may ask for votes in terms that are long over, where nobody follows it. That it cannot be elected with what
+        it has forgotten, the checks of leaders see.
         """
+        self._lost_journals[name].append(self.processes[name].disk.journal)
         self._votes = {vote: candidate for vote, candidate in self._votes.items() if vote[0] != name}
 
     def lost(self, name: str, log_index: int, term: int) -> None:
@@ -146,8 +151,12 @@ class Onlooker:
             self._trace.violate(f"a client was told of sequence {sequence} when {self.sequence} was the last committed")
 
     def copies(self, index: int, term: int) -> list[str]:
-        """On whose disks an entry is."""
-        return [name for name, process in self.processes.items() if process.disk.journal.has(index, term)]
+        """On whose disks an entry is, or was when they were lost."""
+        return [
+            name
+            for name, process in self.processes.items()
+            if any(journal.has(index, term) for journal in (process.disk.journal, *self._lost_journals[name]))
+        ]
 
     def _expect_durable(self, index: int, term: int) -> None:
         self.checks += 1

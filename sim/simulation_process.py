@@ -48,16 +48,12 @@ _RESTART_PAUSE_S: Final = 0.2
 
 
 class SimulatedProcess:
-    """``node`` is None while the process does not run.
-
-    ``halted`` says why it must not be started again; ``held_back``: not now.
-    """
+    """``node`` is None while the process does not run; ``halted`` says why it must not be started again."""
 
     def __init__(self, simulation: Simulation, config: Config, name: str) -> None:
         self.name = name
         self.node: Node | None = None
         self.halted = ""
-        self.held_back = False
         self.starts = 0
         self.clock_offset_ns = 0
         self.cut_off_at: tuple[str, int] | None = None
@@ -78,7 +74,7 @@ class SimulatedProcess:
 
     def start(self) -> None:
         """Start it, unless it runs, must not, or fails to."""
-        if self.node is not None or self.halted or self.held_back:
+        if self.node is not None or self.halted:
             return
         simulation = self._simulation
         self.starts += 1

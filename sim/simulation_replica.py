@@ -70,11 +70,12 @@ class SimulatedSnapshotWriter:
     ) -> None:
         self._process = process
         self._simulation = simulation
-        self._store = SnapshotStore(path, disk=process.disk)
+        self._disk = process.disk
+        self._store = SnapshotStore(path, disk=self._disk)
         self._point = point
         self._produce = produce
         self._state: WriterState = "running"
-        self._power_losses = process.disk.power_losses
+        self._power_losses = self._disk.power_losses
 
     def start(self) -> None:
         # A fork sees the state as it is now, whatever becomes of its parent.
@@ -97,7 +98,7 @@ class SimulatedSnapshotWriter:
 
     def _write(self, blob: bytes) -> None:
         process, simulation = self._process, self._simulation
-        if self._state != "running" or process.disk.power_losses != self._power_losses:
+        if self._state != "running" or self._disk.power_losses != self._power_losses:
             return
         try:
             meta = self._store.write(self._point, blob)

@@ -9,7 +9,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 
 from replication.certificates import Authority
-from replication.identity import GATEWAY, NODE, Identity
+from replication.identity import GATEWAY, NODE, OPERATOR, Identity
 from replication.tls import LinkCredentials, link_context
 
 CLUSTER_ID = bytes(range(16))
@@ -28,6 +28,10 @@ def node(name: str, **how: object) -> LinkCredentials:
 
 def gateway(name: str = "gateway-1", **how: object) -> LinkCredentials:
     return credentials(Identity(CLUSTER_ID, GATEWAY, name), **how)
+
+
+def operator(name: str = "operator-1", **how: object) -> LinkCredentials:
+    return credentials(Identity(CLUSTER_ID, OPERATOR, name), **how)
 
 
 @functools.cache

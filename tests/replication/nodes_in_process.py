@@ -11,9 +11,9 @@ from engine.events import Event
 from replication import protocol
 from replication.config import load_config
 from replication.handshake import HELLO, check_hello
-from replication.identity import GATEWAY
+from replication.identity import GATEWAY, OPERATOR
 from replication.links import FramedSocket
-from replication.local_cluster import GATEWAY_NAME, NODE_IDS, LocalCluster
+from replication.local_cluster import GATEWAY_NAME, NODE_IDS, OPERATOR_NAME, LocalCluster
 from replication.node import Node
 from replication.poller import Poller
 from replication.protocol import Answer, Query, Result, Status
@@ -78,6 +78,10 @@ class NodesInProcess:
         self.links.append(link)
         self.tick_until(lambda: bool(link.statuses or link.closed_because))
         return link
+
+    def operator_link(self, node_id: str) -> "GatewayLink":
+        """The same with an operator's certificate."""
+        return self.link(node_id, load_credentials(self.config, OPERATOR, OPERATOR_NAME))
 
 
 class GatewayLink:

@@ -10,6 +10,7 @@ see: an acknowledgement or a vote that is not on its sender's disk fails the tes
 import copy
 import json
 import random
+import shutil
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -20,15 +21,17 @@ from pysyncobj import SyncObj, SyncObjConf, replicated, syncobj
 from pysyncobj.transport import Transport as PysyncobjTransport
 
 from replication.journal import Journal
-from replication.messages import Message, NextIndex, RequestVote, ResponseVote, decode
+from replication.membership import MemberAddresses, decode_membership
+from replication.messages import Foundation, Hello, Message, NextIndex, RequestVote, ResponseVote, decode
 from replication.outbox import Outbox
 from replication.poller import EventCallback, GroupCommitPoller
 from replication.pysyncobj_adapter import PeerNode
-from replication.replicated_log import Outcome, RaftTiming, ReplicatedLog
+from replication.replicated_log import Outcome, RaftTiming, RemovedFromCluster, ReplicatedLog
 from replication.snapshots import SnapshotMeta, SnapshotPoint, SnapshotStore
 
 CLUSTER_ID = b"test cluster 123"
 TIMING = RaftTiming(election_timeout_s_min=0.4, election_timeout_s_max=0.5, heartbeat_s=0.05, leader_fallback_s=0.8)
+NOWHERE = MemberAddresses("", "")
 PATIENCE_S = 0.46
 """Just longer than every election timeout, as chance always says one half."""
 
@@ -192,7 +195,8 @@ class Replica:
 
     def __init__(self, cluster: "Cluster", name: str) -> None:
         directory = cluster.directory / name
-        peers = [other for other in cluster.names if other != name]
+        peers = [other for other in cluster.initial if other != name]
+        self.cluster = cluster
         self.name = name
         self.machine = RecordingMachine()
         self.outcomes: dict[bytes, tuple[Outcome, object]] = {}
@@ -202,7 +206,7 @@ class Replica:
         self.snapshots = SnapshotStore(directory / "snapshots")
         self.transport = ScriptedTransport(cluster.world, name, peers, self._check_leaving)
         self.poller = GroupCommitPoller(NoInput(), self.journal, self.transport)
-        self.votes_sent: dict[int, str] = cluster.votes[name]
+        self.votes_sent: dict[int, str] = cluster.votes[self.journal.incarnation]
         self.log = ReplicatedLog(
             node_id=name,
             peer_ids=peers,
@@ -238,20 +242,57 @@ class Replica:
 
         self.log.read(on_readable)
 
+    def add_member(self, name: str) -> list[Outcome]:
+        """Ask for one more member; the list gets the outcome."""
+        outcomes: list[Outcome] = []
+        self.log.membership.add(name, NOWHERE, lambda outcome, _detail: outcomes.append(outcome))
+        return outcomes
+
+    def remove_member(self, name: str) -> list[Outcome]:
+        """Ask for one member less; the list gets the outcome."""
+        outcomes: list[Outcome] = []
+        self.log.membership.remove(name, lambda outcome, _detail: outcomes.append(outcome))
+        return outcomes
+
+    def members(self) -> str:
+        """Who belongs to the cluster as this replica sees it: voters in capitals, learners in lower case."""
+        membership = self.log.members.membership
+        members = () if membership is None else membership.members
+        return "".join(member.node_id if member.voter else member.node_id.lower() for member in members)
+
+    def voters(self) -> set[str]:
+        """Whose majority this replica needs."""
+        membership = self.log.members.membership
+        return set() if membership is None else set(membership.voters)
+
+    def committed_voters(self) -> set[str]:
+        """Whose majority it needed before, if there is a change under way."""
+        encoded = self.journal.membership_at(self.log.commit_index)
+        return set(decode_membership(encoded).voters) if encoded else set()
+
     def outcome(self, payload: bytes) -> Outcome | None:
         found = self.outcomes.get(payload)
         return None if found is None else found[0]
 
     def take_snapshot(self) -> SnapshotMeta:
         """Write a snapshot of what is applied and let it stand for the log."""
-        point = SnapshotPoint(self.log.applied_index, self.log.applied_term, len(self.machine.applied), bytes(32))
+        index = self.log.applied_index
+        point = SnapshotPoint(
+            index, self.log.applied_term, len(self.machine.applied), bytes(32), self.log.membership_at(index)
+        )
         meta = self.snapshots.write(point, self.machine.snapshot())
         assert self.log.snapshot_taken(meta)
         return meta
 
     def receive(self, sender: str, message: Message) -> None:
-        self.transport.on_message(sender, message)
-        self.poller.commit()
+        try:
+            self.transport.on_message(sender, message)
+        except RemovedFromCluster as removed:
+            self.cluster.removed[self.name] = str(removed)
+            self.cluster.names.remove(self.name)
+            self.cluster.stop_removed(self.name)
+        else:
+            self.poller.commit()
 
     def terms(self) -> list[tuple[int, int]]:
         """(index, term) of every entry in the journal."""
@@ -277,16 +318,25 @@ class Cluster:
         names: str = "ABC",
         keep_tail_entries: int = 1_000,
         open_journal: Callable[[Path, str], Journal] = open_journal,
+        greet: bool = True,
     ) -> None:
+        """With `greet` they found their cluster at once, and say hello whenever one is started."""
         self.world = world
         self.directory = directory
         self.names = list(names)
+        self.initial = list(names)
         self.keep_tail_entries = keep_tail_entries
         self.open_journal: Callable[[Path, str], Journal] = open_journal
-        self.votes: dict[str, dict[int, str]] = {name: {} for name in names}
+        self.greets = False
+        self.votes: dict[bytes, dict[int, str]] = defaultdict(dict)
         self.replicas: dict[str, Replica] = {}
+        self.removed: dict[str, str] = {}
+        self.stop_removed = self.kill
         for name in names:
             self.start(name)
+        self.greets = greet
+        if greet:
+            self.greet()
 
     def __getitem__(self, name: str) -> Replica:
         return self.replicas[name]
@@ -302,7 +352,21 @@ class Cluster:
             if other is not replica:
                 other.transport.link_up(name)
                 replica.transport.link_up(other.name)
+        if self.greets:
+            self.greet()
         return replica
+
+    def greet(self) -> None:
+        """Deliver every hello that is on the way, before all else, and what founds the cluster."""
+        for replica in self:
+            replica.poller.commit()
+        for (sender, receiver), link in sorted(self.world.links.items()):
+            for message in [message for message in link if isinstance(message, Hello | Foundation)]:
+                link.remove(message)
+                if receiver in self.replicas:
+                    self[receiver].receive(sender, message)
+        if any(isinstance(message, Foundation) for link in self.world.links.values() for message in link):
+            self.greet()
 
     def kill(self, name: str) -> None:
         """Stop a replica at once: what it has not synced is lost, what it has sent still arrives."""
@@ -313,14 +377,30 @@ class Cluster:
         for other in self:
             other.transport.link_down(name)
 
+    def wipe(self, name: str) -> None:
+        """Kill a replica and everything that it has on its disk."""
+        self.kill(name)
+        shutil.rmtree(self.directory / name)
+
+    def join(self, name: str) -> Replica:
+        """Start a node that was not there when the cluster was founded."""
+        self.names.append(name)
+        return self.start(name)
+
     def elect(self, name: str, among: str = "") -> Replica:
         """Make a replica lead, with the votes of `among` only, and let it commit its first entry."""
-        pairs = between(*(among or self.names))
-        self.world.advance(PATIENCE_S)
-        self[name].tick()
-        self.world.drain(pairs)
+        self.stand(name, among)
+        self.world.drain(between(*(among or self.names)))
         assert self[name].log.is_leader, f"{name} was not elected"
         self.settle(among)
+        return self[name]
+
+    def stand(self, name: str, among: str = "") -> Replica:
+        """Make a replica ask for votes, after all of `among` said that they would vote for it."""
+        self.world.advance(PATIENCE_S)
+        self[name].tick()
+        self.world.drain(between(*(among or self.names)))
+        self[name].tick()
         return self[name]
 
     def settle(self, among: str = "", rounds: int = 4) -> None:

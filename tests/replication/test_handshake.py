@@ -34,8 +34,8 @@ def test_anything_else_is_no_hello(frame: bytes) -> None:
 
 
 def test_the_expected_peer_is_welcome() -> None:
-    require_peer(NODE_1, cluster_id=CLUSTER, role=NODE, names=["node-1", "node-2"])
-    require_peer(Identity(CLUSTER, GATEWAY, "any-name"), cluster_id=CLUSTER, role=GATEWAY)
+    require_peer(NODE_1, cluster_id=CLUSTER, roles=[NODE], names=["node-1", "node-2"])
+    require_peer(Identity(CLUSTER, GATEWAY, "any-name"), cluster_id=CLUSTER, roles=[GATEWAY])
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_the_expected_peer_is_welcome() -> None:
 )
 def test_anybody_else_is_refused_by_name_with_the_remedy(peer: Identity, complaint: str) -> None:
     with pytest.raises(HandshakeRefused) as refused:
-        require_peer(peer, cluster_id=CLUSTER, role=NODE, names=["node-2", "node-1"])
+        require_peer(peer, cluster_id=CLUSTER, roles=[NODE], names=["node-2", "node-1"])
     assert complaint in str(refused.value)
 
 

@@ -9,7 +9,7 @@ import os
 import pickle
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,15 +18,16 @@ from replication.background_snapshot import BackgroundSnapshot
 from replication.halt import Halt
 from replication.journal import Journal, JournalDamaged, SnapshotReference
 from replication.log_sender import BATCH_BYTES, WINDOW_BYTES
+from replication.member_changes import ChangeRefused
 from replication.messages import AppendEntries, NextIndex, RequestVote, ResponseVote, SnapshotChunk
 from replication.poller import Poller
 from replication.proposals import Outcome
+from replication.pysyncobj_adapter import PeerNode
 from replication.snapshots import SnapshotPoint
 from replication.transport import PeerTransport
 from tests.replication.link_certificates import node
 from tests.replication.raft_harness import (
     CLUSTER_ID,
-    PATIENCE_S,
     Cluster,
     StockReplica,
     World,
@@ -192,6 +193,69 @@ def test_2_a_snapshot_never_rolls_a_follower_back(cluster: Cluster, world: World
     assert answer.next_index == b.log.commit_index + 1
 
 
+# 3: concurrent membership changes: two majorities that do not meet
+
+
+def majorities_meet(one: Collection[str], other: Collection[str]) -> bool:
+    """Whether every majority of one set of voters has somebody in common with every majority of another."""
+    return (len(one) // 2 + 1) + (len(other) // 2 + 1) > len({*one, *other})
+
+
+def test_3_changes_wait_for_each_other_and_majorities_always_meet(cluster: Cluster, world: World) -> None:
+    a = cluster.elect("A")
+    a.add_member("D")
+    for name in "EF":
+        with pytest.raises(ChangeRefused, match="a change is under way"):
+            a.add_member(name)
+    wanted = list("EF")
+    cluster.join("D")
+    for _ in range(40):
+        world.advance(0.06)
+        a.tick()
+        for name in sorted(cluster.replicas):  # the others hear of it one after the other
+            world.deliver("A", name)
+            world.deliver(name, "A")
+            assert majorities_meet(a.voters(), a.committed_voters())
+        if wanted and a.log.membership.settled:
+            cluster.join(wanted[0])
+            a.add_member(wanted.pop(0))
+    assert [replica.members() for replica in cluster] == ["ABCDEF"] * 6
+
+
+def test_3_a_leader_that_inherits_an_uncommitted_change_makes_no_other_beside_it(five: Cluster, world: World) -> None:
+    """A's removal of E is only on A. B, elected without it, must not remove D before A's entry is out of the world:
+    {A, B, C} of A's four and {B, C, E} of B's four meet, but one step further they would not."""
+    a = five.elect("A")
+    a.remove_member("E")
+    a.tick()
+    world.lose()
+    b = five.stand("B", among="BCDE")
+    world.drain(between("B", "C"))
+    world.drain(between("B", "D"))
+    world.lose()
+    assert b.log.is_leader
+    with pytest.raises(ChangeRefused, match="a change is under way"):
+        b.remove_member("D")
+    five.settle("BCDE")
+    b.remove_member("D")
+    assert (a.members(), b.members()) == ("ABCD", "ABCE")
+    five.settle(rounds=8)
+    assert a.members() == b.members() == "ABCE"
+
+
+def test_3_the_stock_package_ends_up_with_two_majorities(world: World) -> None:
+    replicas = stock_cluster(world, dynamicMembershipChange=True)
+    a, b = replicas["A"], replicas["B"]
+    for name in "DEF":
+        a.addNodeToCluster(PeerNode(name))
+    a.doTick(0)
+    world.lose()
+    six = {node.id for node in a.otherNodes} | {"A"}
+    three = {node.id for node in b.otherNodes} | {"B"}
+    assert (six, three) == (set("ABCDEF"), set("ABC"))
+    assert not majorities_meet(six, three), "A, D, E, F on one side; B and C on the other"
+
+
 # 4: acknowledgements carry no term
 
 
@@ -211,9 +275,8 @@ def test_4_an_acknowledgement_of_an_earlier_term_is_not_counted(five: Cluster, w
     world.drain(between("A", "D"))
     assert a.log.term == d.log.term
     world.lose()
-    world.advance(PATIENCE_S)
-    a.tick()
-    world.drain(between("A", "C", "E"))
+    five.stand("A", among="ACE")
+    world.drain(between(*"ACE"))
     assert a.log.is_leader
     a.tick()
     committed = a.log.commit_index
@@ -249,7 +312,7 @@ def test_4_an_acknowledgement_does_not_leave_once_a_later_term_has_begun(cluster
     b = cluster["B"]
     for message in world.waiting("A", "B"):
         b.transport.on_message("A", message)
-    b.transport.on_message("C", RequestVote(2, 100, 1))
+    b.transport.on_message("C", RequestVote(2, 100, 1, b.journal.incarnation))
     b.poller.commit()
     assert world.waiting("B", "A") == []
     assert world.waiting("B", "C") == [ResponseVote(2)]
@@ -259,9 +322,7 @@ def test_4_an_acknowledgement_does_not_leave_once_a_later_term_has_begun(cluster
 
 
 def test_5_a_vote_counts_once_and_only_from_a_member(five: Cluster, world: World) -> None:
-    a = five["A"]
-    world.advance(PATIENCE_S)
-    a.tick()
+    a = five.stand("A")
     vote = ResponseVote(a.log.term)
     for sender in ["B", "B", "B", "stranger", "another"]:
         a.receive(sender, vote)
@@ -280,10 +341,11 @@ def test_5_the_stock_package_counts_messages(world: World, voters: list[str]) ->
 
 
 def test_5_a_vote_is_remembered_across_a_restart(cluster: Cluster, world: World) -> None:
-    cluster["B"].receive("A", RequestVote(7, 1, 0))
+    life = cluster["B"].journal.incarnation
+    cluster["B"].receive("A", RequestVote(7, 1, 0, life))
     assert [type(message) for message in world.waiting("B", "A")] == [ResponseVote]
     cluster.kill("B")
-    cluster.start("B").receive("C", RequestVote(7, 1, 0))
+    cluster.start("B").receive("C", RequestVote(7, 1, 0, life))
     assert world.waiting("B", "C") == []
 
 
@@ -296,7 +358,8 @@ def test_5_the_stock_package_votes_twice_across_a_restart(world: World) -> None:
 
 
 def test_5_a_vote_that_never_reached_the_disk_never_left(cluster: Cluster, world: World) -> None:
-    cluster["B"].transport.on_message("A", RequestVote(7, 1, 0))
+    b = cluster["B"]
+    b.transport.on_message("A", RequestVote(7, 1, 0, b.journal.incarnation))
     assert world.waiting("B", "A") == []
     cluster.kill("B")
     assert cluster.start("B").log.term == 0
@@ -531,6 +594,31 @@ def test_16_a_follower_with_a_diverging_backlog_catches_up(cluster: Cluster, wor
     assert a.machine.applied == b.machine.applied
     assert sent_entries < 2 * 301
     assert {a.outcome(b"ghost %d" % number) for number in range(300)} == {Outcome.FAILED}
+
+
+# 13: an isolated leader
+
+
+def seconds_until_it_steps_down(world: World, name: str, tick: Callable[[], None], leads: Callable[[], bool]) -> float:
+    """How long a leader goes on leading that hears nothing and is not heard."""
+    cut_off_s = world.now_s
+    while leads() and world.now_s - cut_off_s < 60:
+        world.advance(0.05)
+        tick()
+        world.lose(sender=name)
+        world.lose(receiver=name)
+    return world.now_s - cut_off_s
+
+
+def test_13_a_cut_off_leader_stops_serving_within_a_second(cluster: Cluster, world: World) -> None:
+    a = cluster.elect("A")
+    assert a.log.leader_ready
+    assert seconds_until_it_steps_down(world, "A", a.tick, lambda: a.log.leader_ready) < 1
+
+
+def test_13_the_stock_package_serves_on_for_half_a_minute(world: World) -> None:
+    a = stock_cluster(world)["A"]
+    assert seconds_until_it_steps_down(world, "A", lambda: a.doTick(0), a._isLeader) > 29
 
 
 # 14: outcomes

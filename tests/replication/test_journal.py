@@ -178,7 +178,7 @@ def test_truncation_after_compaction(tmp_path: Path) -> None:
 @pytest.mark.parametrize("snapshot_index", [5, 10, 500])
 def test_an_installed_snapshot_replaces_the_whole_log(tmp_path: Path, snapshot_index: int) -> None:
     journal = filled(tmp_path / "j", 10)
-    journal.reset_to(SnapshotReference(snapshot_index, 7), b"\1")
+    journal.reset_to(SnapshotReference(snapshot_index, 7), b"\1", b"")
     assert journal.durable_index <= 0
     journal.add(b"\0next", snapshot_index + 1, 7)
     journal.sync()

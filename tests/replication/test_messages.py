@@ -5,13 +5,19 @@ import pickle
 import msgspec
 import pytest
 
+from replication.membership import founding
 from replication.messages import (
     AppendEntries,
     Checkpoint,
+    Foundation,
+    Hello,
     MalformedMessage,
     Message,
     NextIndex,
+    Removed,
+    RequestPreVote,
     RequestVote,
+    ResponsePreVote,
     ResponseVote,
     SnapshotChunk,
     SnapshotProgress,
@@ -21,6 +27,7 @@ from replication.messages import (
 )
 from replication.snapshots import SnapshotMeta
 
+MEMBERSHIP = founding({"node-1": b"1" * 16, "node-2": b"2" * 16}, {}).with_voter_demoted("node-2")
 META = SnapshotMeta(7, 3, 40, b"c" * 32, b"h" * 32, 300_000, 2)
 MESSAGES: list[Message] = [
     AppendEntries(3, 9, 10, 2, [(2, b"\0one"), (3, b"\1")]),
@@ -28,12 +35,17 @@ MESSAGES: list[Message] = [
     AppendEntries(3, 9, 10, 2, [], 17),
     NextIndex(3, 12, 10, True, False),
     NextIndex(3, 12, 10, True, False, 17),
-    RequestVote(4, 12, 3),
+    RequestVote(4, 12, 3, b"i" * 16),
     ResponseVote(4),
     TimeoutNow(4),
     SnapshotChunk(4, META, 1, b"data"),
     SnapshotProgress(4, 7, 1),
     Checkpoint(4, 7, 40, b"c" * 32),
+    RequestPreVote(4, 12, 3, b"i" * 16),
+    ResponsePreVote(3, 4),
+    Hello(3, b"i" * 16, ("node-1", "node-2"), False, "127.0.0.1:1", "127.0.0.1:2"),
+    Foundation(0, MEMBERSHIP),
+    Removed(5, b"i" * 16, 99),
 ]
 
 
@@ -55,6 +67,11 @@ def test_kinds_on_the_wire_are_for_ever() -> None:
         "SnapshotChunk": 6,
         "SnapshotProgress": 7,
         "Checkpoint": 8,
+        "RequestPreVote": 9,
+        "ResponsePreVote": 10,
+        "Hello": 11,
+        "Foundation": 12,
+        "Removed": 13,
     }
 
 

@@ -17,7 +17,7 @@ class Sent:
 def test_an_outbox_lets_append_entries_go_first() -> None:
     sent = Sent()
     outbox = Outbox(sent)
-    outbox.queue("b", RequestVote(1, 1, 1))
+    outbox.queue("b", RequestVote(1, 1, 1, bytes(16)))
     outbox.queue("b", AppendEntries(1, 1, 1, 1, []))
     outbox.flush(append_entries_only=True)
     assert len(sent.frames["b"]) == 1

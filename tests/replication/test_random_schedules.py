@@ -45,7 +45,9 @@ class Chaos:
         self.faults = chance.choice([0.005, 0.02, 0.05])
         self.seen_applied: dict[str, int] = {}
         self.disks: dict[str, dict[int, int]] = {}
-        self.cluster = Cluster(world, directory, names, keep_tail_entries=10, open_journal=self.open_journal)
+        self.cluster = Cluster(
+            world, directory, names, keep_tail_entries=10, open_journal=self.open_journal, greet=False
+        )
 
     def open_journal(self, path: Path, name: str) -> Journal:
         chaos = self
@@ -184,11 +186,12 @@ class Chaos:
             leader = self.leaders.setdefault(replica.log.term, replica.name)
             assert leader == replica.name, f"{leader} and {replica.name} led term {replica.log.term}"
             index = replica.log.commit_index
-            if index < replica.journal.first:
-                continue
-            term = replica.journal.term_at(index)
-            copies = sum(self.has_on_disk(name, index, term) for name in self.cluster.names)
-            assert copies > len(self.cluster.names) / 2, f"{index} is committed with {copies} copies"
+            if index >= replica.journal.first:
+                self.look_at_copies(replica, index, replica.journal.term_at(index))
+
+    def look_at_copies(self, _leader: Replica, index: int, term: int) -> None:
+        copies = sum(self.has_on_disk(name, index, term) for name in self.cluster.names)
+        assert copies > len(self.cluster.names) / 2, f"{index} is committed with {copies} copies"
 
     def has_on_disk(self, name: str, index: int, term: int) -> bool:
         replica = self.cluster.replicas.get(name)
@@ -207,6 +210,7 @@ class Chaos:
         self.seen_applied[replica.name] = len(replica.machine.applied)
 
     def heal(self) -> None:
+        """End of all faults: within a bounded time everybody agrees."""
         self.on = False
         self.blocked_until_s.clear()
         for name in self.cluster.names:
@@ -216,12 +220,14 @@ class Chaos:
         self.propose = lambda: None  # type: ignore[method-assign]
         for _ in range(4_000):
             self.step()
-            states = [replica.machine.applied for replica in self.cluster]
-            leader = [replica for replica in self.cluster if replica.log.leader_ready]
+            leaders = [replica for replica in self.cluster if replica.log.leader_ready]
             undecided = sum(replica.log.undecided_proposals for replica in self.cluster)
-            if leader and not undecided and all(state == states[0] for state in states):
+            if leaders and not undecided and self.all_agree(leaders[0]):
                 return
         raise AssertionError("the replicas did not agree after the heal")
+
+    def all_agree(self, leader: Replica) -> bool:
+        return all(replica.machine.applied == leader.machine.applied for replica in self.cluster)
 
     def check_history(self) -> None:
         final = [payload for _index, _term, payload in next(iter(self.cluster)).machine.applied]

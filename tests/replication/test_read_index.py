@@ -7,7 +7,7 @@ import pytest
 
 from replication.messages import AppendEntries, NextIndex, SnapshotChunk
 from replication.read_index import ReadIndex
-from tests.replication.raft_harness import PATIENCE_S, Cluster, World, between
+from tests.replication.raft_harness import Cluster, World, between
 
 
 @pytest.fixture
@@ -142,9 +142,7 @@ def test_a_follower_that_is_being_brought_up_counts(
 
 
 def test_only_a_leader_that_has_the_past_answers(cluster: Cluster, world: World) -> None:
-    world.advance(PATIENCE_S)
-    a = cluster["A"]
-    a.tick()
+    a = cluster.stand("A")
     a.read("candidate")
     world.deliver("A", "B")
     world.deliver("B", "A")
@@ -229,8 +227,7 @@ def test_a_follower_that_has_voted_for_another_does_not_confirm(cluster: Cluster
     a.poller.commit()
     question = world.waiting("A", "B")
     world.lose()
-    world.advance(PATIENCE_S)
-    cluster["B"].tick()
+    cluster.stand("B", among="BC")
     assert cluster["B"].log.term > a.log.term
     world.links["A", "B"].extend(question)
     world.deliver("A", "B")

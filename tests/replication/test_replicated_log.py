@@ -15,7 +15,7 @@ from replication.replicated_log import Outcome, RaftTiming, ReplicatedLog, Role,
 from replication.snapshots import SnapshotMeta, SnapshotPoint, SnapshotStore, describe
 from replication.transport import PeerTransport
 from tests.replication.link_certificates import node
-from tests.replication.raft_harness import PATIENCE_S, Cluster, RecordingMachine, World, between
+from tests.replication.raft_harness import Cluster, RecordingMachine, World, between
 
 
 @pytest.fixture
@@ -96,9 +96,7 @@ def test_a_replica_that_does_not_lead_refuses_proposals_for_good(cluster: Cluste
 
 
 def test_a_leader_is_ready_when_the_past_is_applied(cluster: Cluster, world: World) -> None:
-    world.advance(PATIENCE_S)
-    a = cluster["A"]
-    a.tick()
+    a = cluster.stand("A")
     ready_when_elected: list[bool] = []
     a.log._on_role_change = lambda role: ready_when_elected.append(a.log.leader_ready)
     world.deliver("A", "B")
@@ -118,8 +116,7 @@ def test_a_leader_elected_again_is_not_ready_at_once(cluster: Cluster, world: Wo
     ready: list[bool] = []
     a = cluster["A"]
     a.log._on_role_change = lambda role: ready.append(a.log.leader_ready)
-    world.advance(PATIENCE_S)
-    a.tick()
+    cluster.stand("A")
     world.deliver("A", "B")
     world.deliver("B", "A")
     assert a.log.is_leader
@@ -153,6 +150,31 @@ def test_leadership_is_not_handed_to_one_that_lags(cluster: Cluster, world: Worl
     a = cluster.elect("A")
     a.propose(b"x")
     assert not a.log.transfer_leadership("B")
+
+
+def test_a_leader_hands_over_although_it_is_asked_for_more(cluster: Cluster, world: World) -> None:
+    a = cluster.elect("A")
+    propose_many(cluster, "A", 3)
+    a.propose(b"before")
+    a.log.membership.hand_over("B")
+    a.propose(b"after")
+    assert a.outcomes[b"after"] == (Outcome.FAILED, "handing over")
+    cluster.settle()
+    assert cluster["B"].log.is_leader
+    assert a.outcome(b"before") is Outcome.COMMITTED
+    assert not a.log.membership.handing_over
+
+
+def test_a_leader_to_whom_nobody_succeeds_goes_on(cluster: Cluster, world: World) -> None:
+    a = cluster.elect("A")
+    cluster.kill("B")
+    a.log.membership.hand_over("B")
+    cluster.settle("AC", rounds=10)
+    assert a.log.membership.handing_over
+    cluster.settle("AC", rounds=10)
+    a.propose(b"x")
+    cluster.settle("AC")
+    assert a.outcome(b"x") is Outcome.COMMITTED
 
 
 def test_checkpoints_reach_the_peers(cluster: Cluster, world: World) -> None:
@@ -189,9 +211,7 @@ def test_an_entry_of_an_earlier_term_is_not_committed_by_counting(cluster: Clust
     a.tick()
     world.deliver("A", "B")
     world.lose()
-    b = cluster["B"]
-    world.advance(PATIENCE_S)
-    b.tick()
+    b = cluster.stand("B", among="BC")
     world.deliver("B", "C")
     world.deliver("C", "B")
     assert b.log.is_leader
@@ -231,7 +251,7 @@ def test_a_candidate_behind_in_term_learns_the_term(cluster: Cluster, world: Wor
     cluster.elect("B")
     term = cluster["B"].log.term
     world.lose()
-    cluster["B"].receive("C", RequestVote(term - 1, 10**6, term))
+    cluster["B"].receive("C", RequestVote(term - 1, 10**6, term, cluster["B"].journal.incarnation))
     world.drain()
     assert cluster["C"].log.term == term
 
@@ -253,9 +273,10 @@ def test_what_was_in_flight_on_a_broken_link_is_sent_again_at_once(cluster: Clus
     world.lose(sender="A", receiver="B")
     a.transport.link_down("B")
     a.transport.link_up("B")
+    a.transport.on_message("B", cluster["B"].log.members.hello(a.log.term))
     a.poller.commit()
     sent = world.deliver("A", "B")
-    assert [len(message.entries) for message in sent] == [5]
+    assert [len(message.entries) for message in sent if isinstance(message, AppendEntries)] == [5]
     assert cluster["B"].log.last_index == a.log.last_index
 
 

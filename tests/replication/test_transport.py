@@ -5,6 +5,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -172,6 +173,56 @@ def test_a_peer_that_hangs_up_is_dialled_every_50_to_100_ms(network: Network) ->
     pauses_s = [later - earlier for earlier, later in itertools.pairwise(dialled_s)]
     assert min(pauses_s) > 0.049
     assert max(pauses_s) < 0.102
+
+
+def test_a_node_that_is_no_peer_yet_is_linked(network: Network) -> None:
+    """It waits to be made a member; what it says is judged by the replicated log."""
+    one = network.start("node-1")
+    stranger = PeerTransport(
+        credentials=node_credentials("node-9"),
+        bind=("127.0.0.1", 0),
+        peers={"node-1": one.transport.address},
+        poller=network.poller,
+        clock_s=network.clock,
+    )
+    while not one.transport.connected_ids:
+        stranger.maintain()
+        network.run(1)
+    assert one.transport.connected_ids == ["node-9"]
+    stranger.destroy()
+
+
+def test_a_peer_with_several_addresses_is_dialled_at_one_after_the_other(network: Network) -> None:
+    one, two = network.start("node-1"), network.start("node-2")
+    two.transport.set_peers({"node-1": [("127.0.0.1", 1), ("127.0.0.1", 2), one.transport.address]})
+    network.run_until(lambda: two.transport.connected_ids == ["node-1"])
+
+
+def test_a_peer_that_cannot_find_us_is_dialled_in_its_stead(network: Network) -> None:
+    one, two = network.start("node-1"), network.start("node-2")
+    two.transport.set_peer_address("node-1", "127.0.0.1", 1)
+    begun_s = network.clock.now_s
+    network.run_until(lambda: all_linked(network))
+    assert 2 <= network.clock.now_s - begun_s < 3
+    network.run(200)
+    assert (one.events, two.events) == (["+node-2"], ["+node-1"])
+
+
+def test_who_is_no_peer_any_more_is_not_dialled(network: Network) -> None:
+    two = network.start("node-2")
+    with socket.create_server(("127.0.0.1", 0)) as peer:
+        peer.setblocking(False)
+        two.transport.set_peer_address("node-1", *peer.getsockname())
+        network.run()
+        peer.accept()[0].close()
+        two.transport.set_peers({})
+        network.run()
+        with suppress(BlockingIOError):
+            while True:
+                peer.accept()[0].close()  # what was dialled before
+        network.run()
+        with pytest.raises(BlockingIOError):
+            peer.accept()
 
 
 def test_a_peer_whose_machine_does_not_answer_is_dialled_again_without_a_word(
