@@ -4,7 +4,8 @@ Everything is written in an order that the state itself defines: by id, by name,
 The state hash is the BLAKE3 of these bytes; it covers the sequence and the chain too.
 
 Layout: magic, version, then sections, each ``u32 row count`` and rows of a fixed struct with texts
-(``u8 length`` and bytes) behind it.
+(``u8 length`` and bytes) behind it. What concerns other market groups follows behind a mark, where there is any: a
+group that stands alone has the bytes that it always had.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from typing import Final
 from blake3 import blake3
 
 from engine.entry import CHAIN_SIZE
+from engine.group_transfer_state import RECEIVED_ROW, SENT_ROW
 from engine.machine import Machine
+from engine.mirrors import MIRROR_ROW
 from engine.orders import Order
 from engine.registry import DepositReceipt
 from engine.sale_state import SALE_ROW, SUBSCRIPTION_ROW
@@ -28,6 +31,7 @@ from engine.snapshot_rows import (
     API_KEY_ROW,
     ASSET_ROW,
     DEPOSIT_ROW,
+    GROUP_ROW,
     MARKET_ROW,
     SESSION_ROW,
     STANDING_ROW,
@@ -51,6 +55,7 @@ VERSION: Final = 3
 # magic, version, sequence, timestamp_ns, last_trade_id, last_priority, chain
 _HEADER: Final = Struct("<8sHQqQQ32s")
 _COUNT: Final = Struct("<I")
+_GROUPS_MARK: Final = b"GRPS"
 
 
 class SnapshotError(ValueError):
@@ -95,6 +100,13 @@ def snapshot_bytes(machine: Machine) -> bytes:
     _write(out, VOLUME_ROW, trading.volumes.rows(machine.timestamp_ns))
     _write(out, SALE_ROW, machine.sales.sale_rows())
     _write(out, SUBSCRIPTION_ROW, machine.sales.subscription_rows())
+    mirrors = machine.mirrors.rows()
+    if mirrors or not machine.group_transfers.is_empty:
+        out += _GROUPS_MARK
+        _write(out, GROUP_ROW, [machine.group_transfers.name_row()])
+        _write(out, MIRROR_ROW, [(row, ()) for row in mirrors])
+        _write(out, SENT_ROW, machine.group_transfers.sent_rows())
+        _write(out, RECEIVED_ROW, machine.group_transfers.received_rows())
     return bytes(out)
 
 
@@ -154,12 +166,21 @@ class _Reader:
         trading.volumes.restore(self._rows(VOLUME_ROW, 0))
         sale_rows = list(self._rows(SALE_ROW, 1))
         machine.sales.restore(sale_rows, list(self._rows(SUBSCRIPTION_ROW, 0)))
+        if self._data.startswith(_GROUPS_MARK, self._position):
+            self._fill_groups(machine)
         if self._position != len(self._data):
             raise SnapshotError("bytes follow the last section")
         for order in opened:
             trading.market_of(order).restore(order)
             if order.expires_at_ns:
                 machine.timers.schedule(order.expires_at_ns, ORDER_EXPIRES, order.order_id)
+
+    def _fill_groups(self, machine: Machine) -> None:
+        self._position += len(_GROUPS_MARK)
+        (name_row,) = self._rows(GROUP_ROW, 1)
+        machine.mirrors.restore([(row[0], row[1]) for row, _ in self._rows(MIRROR_ROW, 0)])
+        sent_rows = list(self._rows(SENT_ROW, 2))
+        machine.group_transfers.restore(name_row, sent_rows, self._rows(RECEIVED_ROW, 2))
 
     def _read_by(self, read_rows: Callable[[bytes, int, int], int]) -> None:
         """Let the owner of a section read its rows."""

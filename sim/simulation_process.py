@@ -28,13 +28,12 @@ import lmdb
 
 from replication.background_snapshot import WriterState
 from replication.config import Config, node_data_dir
-from replication.node import Node
+from replication.node import Asker, Node
 from replication.platform import Platform
 from replication.poller import EventSource
 from replication.replica import Replica
 from replication.replica_process import exit_code
 from replication.replicated_log import ReplicatedLog
-from replication.server import DoorLink
 from replication.snapshots import SnapshotDamaged, SnapshotMeta, SnapshotPoint, SnapshotStore
 from replication.supervisor import EXIT_HALTED
 from replication.tls import LinkCredentials
@@ -282,7 +281,7 @@ class _WatchedNode(Node):
         self._process = process
         super().__init__(config, name, platform=platform)
 
-    def submit(self, link: DoorLink, correlation: int, command: bytes) -> None:
+    def submit(self, link: Asker, correlation: int, command: bytes) -> None:
         if not self._waiting:
             self._process.at_point("before-append")
         super().submit(link, correlation, command)
