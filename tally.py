@@ -13,11 +13,13 @@ import logging
 import os
 import platform
 import sys
+import time
 from pathlib import Path
 from typing import Final
 
 VERSION: Final = "0.1.0"
 
+_PROGRAM: Final = (sys.executable, str(Path(__file__).resolve()))  # what stands for `tally` in a child process
 DEFAULT_DIRECTORY: Final = Path("tally-data")
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8080
@@ -30,6 +32,7 @@ examples:
   tally call GET /v1/accounts/me         one signed request, as the operator
   tally import bitstamp orders.csv.xz    replay a recorded day of orders into the running exchange
   tally load --seconds 10                how many orders a second are committed over HTTP
+  tally admin group list                 the market groups, their leaders and markets
   tally accept                           play the acceptance scenarios on the running exchange
   tally judge normal-seed23.bin.xz       execute a workload of a public benchmark and hash what was reported
   tally sim --seed 7                     break a simulated cluster in every way and see whether it keeps its promises
@@ -38,6 +41,15 @@ examples:
   tally admin member list                the replicas of the cluster, and how far they are
 
 `tally COMMAND --help` says more about each command.
+"""
+
+_NODE_EXAMPLES: Final = """\
+examples:
+  tally node --config cluster.toml --node node-1                  the node's replicas of all market groups
+  tally node --config cluster.toml --node node-1 --group metals   one of them
+
+With one group in the file this process is the replica. With several it keeps one process per group running, and starts
+those of groups that are added to the file later.
 """
 
 _ACCEPT_EXAMPLES: Final = """\
@@ -128,12 +140,21 @@ def build_parser() -> argparse.ArgumentParser:
     up.add_argument("--data", type=Path, default=DEFAULT_DIRECTORY, metavar="DIR", help="its folder (%(default)s)")
     up.add_argument("--host", default=DEFAULT_HOST, help="where the gateway listens (%(default)s)")
     up.add_argument("--port", type=_port, default=DEFAULT_PORT, help="its port (%(default)s); 0 chooses a free one")
+    up.add_argument(
+        "--groups", type=_positive, default=1, metavar="N", help="at least so many market groups (%(default)s)"
+    )
     up.add_argument("--demo", action="store_true", help="start traders that trade by themselves")
     up.set_defaults(run=_up)
 
-    node = commands.add_parser("node", help="run one replica")
+    node = commands.add_parser(
+        "node",
+        help="run the replicas of one node",
+        epilog=_NODE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     node.add_argument("--config", type=Path, required=True, metavar="FILE", help="the cluster's TOML file")
     node.add_argument("--node", required=True, metavar="NAME", help="which of its nodes this is, such as node-1")
+    node.add_argument("--group", metavar="NAME", help="only its replica of this market group, in this process")
     node.set_defaults(run=_node)
 
     gateway = commands.add_parser("gateway", help="run one HTTP gateway")
@@ -227,7 +248,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     replay.set_defaults(run=_replay)
 
-    admin = commands.add_parser("admin", help="look after a cluster: certificates, members, leader", add_help=False)
+    admin = commands.add_parser(
+        "admin", help="look after a cluster: certificates, members, market groups", add_help=False
+    )
     admin.set_defaults(run=_admin)
 
     bench = commands.add_parser("bench", help="measure parts of the exchange", add_help=False)
@@ -283,11 +306,12 @@ def _up(arguments: argparse.Namespace) -> int:
     from replication.up import UpOptions, up
 
     options = UpOptions(
-        program=(sys.executable, str(Path(__file__).resolve())),
+        program=_PROGRAM,
         directory=arguments.data,
         host=arguments.host,
         port=arguments.port,
         demo=arguments.demo,
+        groups=arguments.groups,
     )
     try:
         return up(options)
@@ -297,10 +321,16 @@ def _up(arguments: argparse.Namespace) -> int:
 
 def _node(arguments: argparse.Namespace) -> int:
     from replication.config import ConfigError, load_config, node_addresses
+    from replication.market_groups import groups_of_node, of_group
+    from replication.node_processes import run_node
     from replication.replica_process import run_replica
 
     try:
         config = load_config(arguments.config)
+        groups = [arguments.group] if arguments.group else groups_of_node(config, arguments.node)
+        if len(groups) > 1:
+            return run_node(config, arguments.node, _PROGRAM)
+        config = of_group(config, groups[0])
         node_addresses(config, arguments.node)
         _log_to_stderr()
         return run_replica(config, arguments.node)
@@ -309,18 +339,33 @@ def _node(arguments: argparse.Namespace) -> int:
 
 
 def _gateway(arguments: argparse.Namespace) -> int:
-    from gateway.serve import GatewayOptions, serve
-    from replication.config import ConfigError, load_config, read_master_key
+    from gateway.serve import GatewayOptions, GroupDoors, serve
+    from replication.config import Config, ConfigError, load_config, read_master_key
+    from replication.config_watch import ConfigWatch
     from replication.identity import GATEWAY
+    from replication.market_groups import doors_of_group, id_of_group
     from replication.tls import load_credentials
+
+    def others(config: Config) -> dict[str, GroupDoors]:
+        names = [name for name in config.groups if name != config.home]
+        return {name: GroupDoors(id_of_group(config, name), doors_of_group(config, name)) for name in names}
+
+    def poll_groups() -> dict[str, GroupDoors] | None:
+        changed = watch.poll()
+        return None if changed is None else others(changed)
 
     _log_to_stderr()
     try:
         config = load_config(arguments.config)
+        watch = ConfigWatch(config.path, time.monotonic)
         options = GatewayOptions(
             host=arguments.host or config.gateway.host,
             port=config.gateway.port if arguments.port is None else arguments.port,
-            doors={node_id: addresses.door for node_id, addresses in config.nodes.items()},
+            doors=dict(doors_of_group(config, config.home)),
+            group_id=id_of_group(config, config.home),
+            home=config.home,
+            other_groups=others(config),
+            poll_groups=poll_groups,
             credentials=load_credentials(config, GATEWAY, arguments.name),
             master_key=read_master_key(config),
             bootstrap_operator=_read_key(arguments.operator_key) if arguments.operator_key else None,
@@ -418,7 +463,7 @@ def _replay(arguments: argparse.Namespace) -> int:
 def _admin(arguments: argparse.Namespace) -> int:
     from sim.admin import main as admin
 
-    return admin(arguments.rest)
+    return admin(arguments.rest, url=DEFAULT_URL, data_dir=DEFAULT_DIRECTORY)
 
 
 def _bench(arguments: argparse.Namespace) -> int:

@@ -16,7 +16,7 @@ from typing import Any, Final
 from engine import commands, events, wire
 from engine.commands import Command
 from engine.events import Event
-from engine.types import FeeTier, ScheduleStep
+from engine.types import FeeTier, ScheduleStep, TransferRoute
 
 COMMAND_HEADER: Final = Struct("<HH")
 COMMAND_HEADER_SIZE: Final = 4
@@ -88,6 +88,11 @@ COMMAND_LAYOUTS: Final = (
     Layout(30, commands.DecideSale, Struct("<QqIB"), 0),
     Layout(31, commands.SubscribeSale, Struct("<QqIqBqB"), 1),
     Layout(32, commands.SetMarketRate, Struct("<QqIII"), 0),
+    Layout(33, commands.NameGroup, Struct("<Qq"), 1),
+    Layout(34, commands.MirrorAccount, Struct("<QqQBBIIII"), 1),
+    Layout(35, commands.SendTransfer, Struct("<QqIqB"), 2),
+    Layout(36, commands.ReceiveTransfer, Struct("<QqQqB"), 2),
+    Layout(37, commands.SettleTransfer, Struct("<QqQH"), 0),
 )
 EVENT_LAYOUTS: Final = (
     Layout(1, events.CommandRejected, Struct("<HQ"), 0),
@@ -125,6 +130,10 @@ EVENT_LAYOUTS: Final = (
     Layout(33, events.SaleSubscribed, Struct("<QIQqqq"), 0),
     Layout(34, events.SaleSettled, Struct("<QIQqqq"), 0),
     Layout(35, events.MarketRateSet, Struct("<III"), 0),
+    Layout(36, events.GroupNamed, Struct("<"), 1),
+    Layout(37, events.AccountMirrored, Struct("<QQBB"), 1),
+    Layout(38, events.SentTransferChanged, Struct("<QQIqBH"), 2),
+    Layout(39, events.TransferReceived, Struct("<QQIqH"), 2),
 )
 _SCHEDULE_STEP: Final = Struct("<IB")
 _FEE_TIER: Final = Struct("<qii")
@@ -252,6 +261,21 @@ def unpack_tiers(data: bytes) -> list[FeeTier] | None:
     if len(data) % _FEE_TIER.size:
         return None
     return [FeeTier(*values) for values in _FEE_TIER.iter_unpack(data)]
+
+
+def pack_route(route: TransferRoute) -> bytes:
+    """Names as they travel in one text of a record: ``u8 length`` and bytes each."""
+    return b"".join([len(name).to_bytes(1, "little") + name for name in route])
+
+
+def unpack_route(data: bytes) -> TransferRoute | None:
+    """None if the bytes are not the names of a route."""
+    names, position = [], 0
+    while position < len(data):
+        end = position + 1 + data[position]
+        names.append(data[position + 1 : end])
+        position = end
+    return TransferRoute(*names) if position == len(data) and len(names) == len(TransferRoute._fields) else None
 
 
 def _encode_body(layout: Layout, record: Any) -> bytes:

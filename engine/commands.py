@@ -421,6 +421,66 @@ class SubscribeSale(NamedTuple):
     request_id: bytes
 
 
+class NameGroup(NamedTuple):
+    """Tells a market group its own name, once: the leader asks for it when there are several groups."""
+
+    account_id: int
+    issued_at_ns: int
+    name: bytes
+
+
+class MirrorAccount(NamedTuple):
+    """Opens an account of the home group here, or brings it up to what the home's log had at ``home_sequence``."""
+
+    account_id: int
+    issued_at_ns: int
+    home_sequence: int
+    role: int
+    frozen: int
+    open_orders_max: int
+    stops_max: int
+    requests_max: int
+    window_ms: int
+    name: bytes
+
+
+class SendTransfer(NamedTuple):
+    """Moves funds to the asker's account in another group. ``reference`` names it for ever."""
+
+    account_id: int
+    issued_at_ns: int
+    asset_id: int
+    amount_mantissa: int
+    amount_scale: int
+    to_group: bytes
+    reference: bytes
+
+
+class ReceiveTransfer(NamedTuple):
+    """Takes in what another group sent: the transfer of that number in the log of ``from_group``.
+
+    ``route`` is packed by ``engine.codec.pack_route``: accounts and assets go by name in it, because their numbers are
+    each group's own. ``decimals`` are the asset's.
+    """
+
+    account_id: int
+    issued_at_ns: int
+    transfer_id: int
+    amount_units: int
+    decimals: int
+    route: bytes
+    reference: bytes
+
+
+class SettleTransfer(NamedTuple):
+    """Posts what was sent to another group, or (``refusal``: why it was not taken there) gives it back."""
+
+    account_id: int
+    issued_at_ns: int
+    transfer_id: int
+    refusal: int
+
+
 Command = (
     CreateAsset
     | CreateMarket
@@ -454,4 +514,9 @@ Command = (
     | DecideSale
     | SubscribeSale
     | SetMarketRate
+    | NameGroup
+    | MirrorAccount
+    | SendTransfer
+    | ReceiveTransfer
+    | SettleTransfer
 )

@@ -380,6 +380,51 @@ class SaleSettled(NamedTuple):
     refunded_units: int
 
 
+class GroupNamed(NamedTuple):
+    name: bytes
+
+
+class AccountMirrored(NamedTuple):
+    """An account of the home group as it stands here. Its number is this group's own."""
+
+    account_id: int
+    home_sequence: int
+    role: int
+    frozen: int
+    name: bytes
+
+
+class SentTransferChanged(NamedTuple):
+    """A transfer to another group as it stands; its number is the sequence of the command that sent it.
+
+    ``refusal`` is why the destination did not take it, where it was voided.
+    """
+
+    transfer_id: int
+    account_id: int
+    asset_id: int
+    amount_units: int
+    status: int
+    refusal: int
+    to_group: bytes
+    reference: bytes
+
+
+class TransferReceived(NamedTuple):
+    """What a transfer of another group came to here: credited, or refused for good (``refusal``).
+
+    ``transfer_id`` is its number in the log of ``from_group``.
+    """
+
+    transfer_id: int
+    account_id: int
+    asset_id: int
+    amount_units: int
+    refusal: int
+    from_group: bytes
+    reference: bytes
+
+
 Event = (
     CommandRejected
     | RequestRepeated
@@ -416,4 +461,8 @@ Event = (
     | SaleSubscribed
     | SaleSettled
     | MarketRateSet
+    | GroupNamed
+    | AccountMirrored
+    | SentTransferChanged
+    | TransferReceived
 )

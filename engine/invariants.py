@@ -157,6 +157,8 @@ def _assert_balances_sound(machine: Machine, held_units: dict[tuple[int, int], i
         expected = held_units.pop((account_id, asset_id), 0)
         assert held == expected, ("held is not the sum of the open orders' needs", account_id, asset_id, held, expected)
         totals[asset_id] = totals.get(asset_id, 0) + available + held
+    for asset_id, in_flight in machine.group_transfers.in_flight_units().items():
+        totals[asset_id] = totals.get(asset_id, 0) + in_flight
     assert not any(held_units.values()), ("open orders hold what the ledger does not", held_units)
     for asset_id, supply in machine.ledger.supplies():
         assert totals.pop(asset_id, 0) == supply <= AMOUNT_MAX, ("money is not conserved", asset_id, supply)
@@ -166,7 +168,11 @@ def _assert_balances_sound(machine: Machine, held_units: dict[tuple[int, int], i
         deposited[deposit.asset_id] = deposited.get(deposit.asset_id, 0) + deposit.amount_units
     for asset_id, paid in machine.withdrawals.paid_units().items():
         deposited[asset_id] = deposited.get(asset_id, 0) - paid
-    assert deposited == dict(machine.ledger.supplies()), "the supply is not what was deposited less what was paid out"
+    for asset_id, net_received in machine.group_transfers.net_received_units().items():
+        deposited[asset_id] = deposited.get(asset_id, 0) + net_received
+    assert deposited == dict(machine.ledger.supplies()), (
+        "the supply is not what was deposited less what was paid out, and what came from other groups"
+    )
 
 
 def _assert_book_sound(market: Market) -> None:

@@ -68,6 +68,12 @@ class Ledger:
         self.spend_held(account_id, asset_id, amount_units)
         self._supply_units[asset_id] = supply_units - amount_units
 
+    def reduce_supply(self, asset_id: int, amount_units: int) -> None:
+        """Let funds out of this ledger that are nobody's balance: they were taken off one before."""
+        supply_units = self.supply_units(asset_id)
+        assert 0 < amount_units <= supply_units, (asset_id, amount_units, supply_units)
+        self._supply_units[asset_id] = supply_units - amount_units
+
     def hold(self, account_id: int, asset_id: int, amount_units: int) -> None:
         """Move from available to held; back where ``amount_units`` is negative."""
         self.hold_in(self.balance(account_id, asset_id), amount_units)

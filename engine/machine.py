@@ -29,6 +29,9 @@ from engine.commands import (
     FreezeAccount,
     ListMarket,
     MassCancel,
+    MirrorAccount,
+    NameGroup,
+    ReceiveTransfer,
     ResolveRequest,
     SetAccountLimits,
     SetFeeTiers,
@@ -36,16 +39,19 @@ from engine.commands import (
     SetMarketRules,
     SetMarketSchedule,
     SetMarketState,
+    SettleTransfer,
     Tick,
 )
 from engine.dedup import Receipts
 from engine.entry import GENESIS_CHAIN, Entry, chain_after
 from engine.event_writer import EventWriter
 from engine.events import RequestRepeated, TimeReached
+from engine.group_transfers import GroupTransfers
 from engine.ledger import Ledger
 from engine.listing import Listing, Outcome, with_default_rules
 from engine.market import Market
 from engine.market_admin import MarketAdmin
+from engine.mirrors import Mirrors
 from engine.order_command import OrderCommand
 from engine.registry import Registry
 from engine.requests import Requests
@@ -101,8 +107,10 @@ class Machine:
         "_requests",
         "accounts",
         "chain",
+        "group_transfers",
         "ledger",
         "market_admin",
+        "mirrors",
         "receipts",
         "registry",
         "sales",
@@ -128,6 +136,8 @@ class Machine:
         self.accounts = Accounts(self.registry, self.trading, self.timers)
         self.withdrawals = Withdrawals(self.registry, self.ledger)
         self.transfers = Transfers(self.registry, self.ledger, self.timers)
+        self.group_transfers = GroupTransfers(self.registry, self.ledger)
+        self.mirrors = Mirrors(self.registry, self.accounts)
         self.market_admin = MarketAdmin(self.trading, self.sessions)
         self.sales = Sales(
             self.registry, self.ledger, self.timers, self._open_after_sale, self.market_admin.is_delisted
@@ -140,6 +150,7 @@ class Machine:
             self.accounts,
             self.withdrawals,
             self.transfers,
+            self.group_transfers,
             self.sales,
         )
         self._emit = EventWriter()
@@ -272,6 +283,18 @@ class Machine:
         elif isinstance(command, Tick):
             reason = rejects.ACCEPTED
             emit(TimeReached(now_ns))
+        elif isinstance(command, ReceiveTransfer):
+            reason = self.group_transfers.receive(command, sequence, emit)
+            conflicts_with = self.group_transfers.conflicts_with
+        elif isinstance(command, SettleTransfer):
+            reason = self.group_transfers.settle(command, sequence, emit)
+            conflicts_with = self.group_transfers.conflicts_with
+        elif isinstance(command, MirrorAccount):
+            reason = self.mirrors.mirror(command, sequence, now_ns, emit)
+            conflicts_with = self.mirrors.conflicts_with
+        elif isinstance(command, NameGroup):
+            reason = self.group_transfers.name_group(command, sequence, emit)
+            conflicts_with = self.group_transfers.conflicts_with
         else:
             reason, conflicts_with = self._list(command, emit)
         if reason:

@@ -16,7 +16,7 @@ from engine.machine import Machine
 from engine.order_reports import conditions, report
 from engine.orders import Order
 from engine.sale_state import sale_changed, sale_subscribed
-from engine.types import OPEN_ORDERS_PER_ACCOUNT_MAX, AssetSpec, MarketSpec
+from engine.types import OPEN_ORDERS_PER_ACCOUNT_MAX, AccountLimits, AssetSpec, MarketSpec
 
 Fields = dict[str, Any]
 
@@ -116,6 +116,59 @@ def withdrawals(machine: Machine, account_id: int, status: int, after_id: int, l
 def transfers(machine: Machine, account_id: int, after_id: int, limit: int) -> list[Fields]:
     """Transfers that an account sends or receives (0: all), by ascending number behind ``after_id``."""
     return [_fields(one) for one in islice(machine.transfers.listed(account_id, after_id), limit)]
+
+
+def sent_transfers(machine: Machine, account_id: int, after_id: int, limit: int) -> list[Fields]:
+    """What an account (0: any) sent to other groups, by ascending number behind ``after_id``."""
+    return [_fields(one) for one in islice(machine.group_transfers.listed_sent(account_id, after_id), limit)]
+
+
+def sent_transfer(machine: Machine, transfer_id: int) -> Fields | None:
+    found = machine.group_transfers.report(transfer_id)
+    return None if found is None else _fields(found)
+
+
+def received_transfer(machine: Machine, from_group: str, transfer_id: int) -> Fields | None:
+    """What a transfer of another group came to here; None if it never came."""
+    found = machine.group_transfers.received(from_group.encode(), transfer_id)
+    return None if found is None else _fields(found)
+
+
+def balances_and_in_flight(machine: Machine, account_id: int) -> list[Fields]:
+    """As :func:`balances`, with what the account sent to other groups and is not settled yet."""
+    units: dict[int, int] = {}
+    for sent in machine.group_transfers.pending():
+        if sent.account_id == account_id:
+            units[sent.asset_id] = units.get(sent.asset_id, 0) + sent.amount_units
+    answer = [one | {"in_flight_units": units.pop(one["asset_id"], 0)} for one in balances(machine, account_id)]
+    for asset_id in sorted(units):
+        asset = machine.registry.asset(asset_id)
+        assert asset is not None, asset_id
+        names = {"asset_id": asset_id, "asset": asset.name.decode(), "decimals": asset.decimals}
+        answer.append(names | {"available_units": 0, "held_units": 0, "in_flight_units": units[asset_id]})
+    return answer
+
+
+def in_flight(machine: Machine) -> Fields:
+    """What was sent to other groups and is not settled yet, in base units by the name of the asset."""
+    units = machine.group_transfers.in_flight_units()
+    names = {asset.asset_id: asset.name.decode() for asset in machine.registry.assets if asset is not None}
+    return {names[asset_id]: units[asset_id] for asset_id in sorted(units)}
+
+
+def standing(machine: Machine, name: str) -> Fields | None:
+    """An account as other groups mirror it: its role, its limits, and whether it is frozen."""
+    found = machine.registry.account_by_name(name.encode())
+    if found is None:
+        return None
+    kept = machine.registry.standing_of(found.account_id)
+    limits = AccountLimits() if kept is None else kept.limits
+    return {
+        "account_id": found.account_id,
+        "role": found.role,
+        "frozen": 0 if kept is None else kept.frozen,
+        "limits": limits._asdict(),
+    }
 
 
 def sales(machine: Machine) -> list[Fields]:

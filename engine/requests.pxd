@@ -15,6 +15,7 @@ from engine.transfers cimport Transfers
 from engine.withdrawals cimport Withdrawals
 
 cdef int PLACE_ORDER, CANCEL_ORDER, AMEND_ORDER, PLACE_SPECIAL_ORDER, PLACE_OCO, _REQUEST_WITHDRAWAL, _CREATE_TRANSFER
+cdef int _SEND_TRANSFER
 cdef int FORGOTTEN_PER_COMMAND_MAX
 
 
@@ -25,7 +26,7 @@ cdef class Requests:
     cdef Trading _trading
     cdef Withdrawals _withdrawals
     cdef Transfers _transfers
-    cdef object _accounts, _sales
+    cdef object _accounts, _group_transfers, _sales
     cdef list _handlers
 
     cpdef bint handles(self, int kind) except -1
@@ -47,6 +48,7 @@ cdef class Requests:
     cdef int _answer_again(self, uint64_t receipt, OrderCommand command, EventWriter emit) except -1
     @cython.locals(standing=Standing)
     cdef uint64_t _named_by(self, OrderCommand command) except? 1
+    @cython.locals(name=bytes, number=uint64_t)
     cdef uint64_t _named_for_ever(
         self, uint64_t account_id, bytes data, Py_ssize_t start, Py_ssize_t length
     ) except? 1

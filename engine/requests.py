@@ -23,11 +23,13 @@ from engine.commands import (
     PlaceOco,
     RequestWithdrawal,
     ResolveRequest,
+    SendTransfer,
     SubscribeSale,
 )
 from engine.dedup import Receipts, id_is_valid_at
 from engine.event_writer import EventWriter
 from engine.events import RequestFenced
+from engine.group_transfers import GroupTransfers
 from engine.order_command import OrderCommand
 from engine.order_reports import reported
 from engine.orders import Order
@@ -50,6 +52,7 @@ _KIND_END: Final = 1 + max(_KINDS.values())
 PLACE_OCO: Final = _KINDS[PlaceOco]
 _REQUEST_WITHDRAWAL: Final = _KINDS[RequestWithdrawal]
 _CREATE_TRANSFER: Final = _KINDS[CreateTransfer]
+_SEND_TRANSFER: Final = _KINDS[SendTransfer]
 _FENCE: Final = 0  # what stands for a kind in the receipt of a fence
 
 Outcome = tuple[int, int]  # the reason, and the number of what the request was about (0 if nothing)
@@ -66,6 +69,7 @@ class Requests:
         accounts: Accounts,
         withdrawals: Withdrawals,
         transfers: Transfers,
+        group_transfers: GroupTransfers,
         sales: Sales,
     ) -> None:
         self._registry = registry
@@ -74,6 +78,7 @@ class Requests:
         self._accounts = accounts
         self._withdrawals = withdrawals
         self._transfers = transfers
+        self._group_transfers = group_transfers
         self._sales = sales
         # What is not an order's placement, cancellation or amendment, by kind.
         self._handlers: list[Callable[[Any, int, int, EventWriter], Outcome] | None] = [None] * _KIND_END
@@ -84,6 +89,7 @@ class Requests:
         self._handlers[_KINDS[CancelWithdrawal]] = self._cancel_withdrawal
         self._handlers[_KINDS[CreateTransfer]] = self._create_transfer
         self._handlers[_KINDS[DecideTransfer]] = self._decide_transfer
+        self._handlers[_KINDS[SendTransfer]] = self._send_transfer
         self._handlers[_KINDS[SubscribeSale]] = self._subscribe
 
     def handles(self, kind: int) -> bool:
@@ -239,7 +245,8 @@ class Requests:
     def _named_for_ever(self, account_id: int, data: bytes, start: int, length: int) -> int:
         """The number of the withdrawal or transfer that the account named so, however long ago; 0 if there is none."""
         name = data[start : start + length]
-        return self._withdrawals.number_of(account_id, name) or self._transfers.number_of(account_id, name)
+        number = self._withdrawals.number_of(account_id, name) or self._transfers.number_of(account_id, name)
+        return number or self._group_transfers.number_of(account_id, name)
 
     def _answer_named(self, number: int, command: OrderCommand, emit: EventWriter) -> None:
         """A retry of a withdrawal or a transfer, or another use of its reference."""
@@ -248,6 +255,8 @@ class Requests:
             known = self._withdrawals.known_reference(command.record)
         elif command.kind == _CREATE_TRANSFER:
             known = self._transfers.known_reference(command.record)
+        elif command.kind == _SEND_TRANSFER:
+            known = self._group_transfers.known_reference(command.record)
         if known != (number, True):
             emit.command_rejected(rejects.ID_CONFLICT, number)
         else:
@@ -324,6 +333,10 @@ class Requests:
         reason = self._transfers.decide(command, sequence, now_ns, emit)
         return reason, 0 if reason else command.transfer_id
 
+    def _send_transfer(self, command: SendTransfer, sequence: int, now_ns: int, emit: EventWriter) -> Outcome:
+        reason = self._group_transfers.send(command, sequence, emit)
+        return reason, 0 if reason else sequence
+
     def _subscribe(self, command: SubscribeSale, sequence: int, now_ns: int, emit: EventWriter) -> Outcome:
         reason = self._sales.subscribe(command, sequence, now_ns, emit)
         return reason, 0 if reason else sequence
@@ -337,7 +350,8 @@ class Requests:
             for event in reported(order, self._trading.index.client_order_id(order)):
                 emit(event)
             return
-        for report in (self._withdrawals.report, self._transfers.report, self._sales.report_subscription):
+        desks = (self._withdrawals, self._transfers, self._group_transfers)
+        for report in (*(desk.report for desk in desks), self._sales.report_subscription):
             found = report(subject_id)
             if found is not None:
                 emit(found)

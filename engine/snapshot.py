@@ -21,7 +21,9 @@ from blake3 import blake3
 
 from engine.arena import Arena
 from engine.entry import CHAIN_SIZE
+from engine.group_transfer_state import RECEIVED_ROW, SENT_ROW
 from engine.machine import Machine
+from engine.mirrors import MIRROR_ROW
 from engine.orders import Order
 from engine.registry import DepositReceipt
 from engine.sale_state import SALE_ROW, SUBSCRIPTION_ROW
@@ -31,6 +33,7 @@ from engine.snapshot_rows import (
     API_KEY_ROW,
     ASSET_ROW,
     DEPOSIT_ROW,
+    GROUP_ROW,
     MARKET_ROW,
     SESSION_ROW,
     STANDING_ROW,
@@ -116,6 +119,10 @@ def _sections(machine: Machine) -> bytearray:
     _write(out, VOLUME_ROW, trading.volumes.rows(machine.timestamp_ns))
     _write(out, SALE_ROW, machine.sales.sale_rows())
     _write(out, SUBSCRIPTION_ROW, machine.sales.subscription_rows())
+    _write(out, GROUP_ROW, [machine.group_transfers.name_row()])
+    _write(out, MIRROR_ROW, [(row, ()) for row in machine.mirrors.rows()])
+    _write(out, SENT_ROW, machine.group_transfers.sent_rows())
+    _write(out, RECEIVED_ROW, machine.group_transfers.received_rows())
     return out
 
 
@@ -181,6 +188,7 @@ class _Reader:
         trading.volumes.restore(self._rows(VOLUME_ROW, 0))
         sale_rows = list(self._rows(SALE_ROW, 1))
         machine.sales.restore(sale_rows, list(self._rows(SUBSCRIPTION_ROW, 0)))
+        self._fill_groups(machine)
         self._read_arenas(machine)
         if self._position != len(self._data):
             raise SnapshotError("bytes follow the last section")
@@ -188,6 +196,14 @@ class _Reader:
             trading.market_of(order).restore(order)
             if order.expires_at_ns:
                 machine.timers.schedule(order.expires_at_ns, ORDER_EXPIRES, order.order_id)
+
+    def _fill_groups(self, machine: Machine) -> None:
+        name_rows = list(self._rows(GROUP_ROW, 1))
+        if len(name_rows) != 1:
+            raise SnapshotError(f"the group has {len(name_rows)} names")
+        machine.mirrors.restore([(row[0], row[1]) for row, _ in self._rows(MIRROR_ROW, 0)])
+        sent_rows = list(self._rows(SENT_ROW, 2))
+        machine.group_transfers.restore(name_rows[0], sent_rows, self._rows(RECEIVED_ROW, 2))
 
     def _read_by(self, read_rows: Callable[[bytes, int, int], int]) -> None:
         """Let the owner of a section read its rows."""

@@ -23,6 +23,7 @@ DEPOSIT_ROW: Final = Struct("<QQIq")
 SUPPLY_ROW: Final = Struct("<Iq")
 SESSION_ROW: Final = Struct("<BqBqqqqqqIBIIIBIIIIQI")  # then the packed schedule and fee tiers
 STANDING_ROW: Final = Struct("<QBIIIIQIq")
+GROUP_ROW: Final = Struct("<Q")  # then the group's own name
 
 
 def market_row(market: MarketSpec) -> tuple[int, ...]:

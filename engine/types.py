@@ -168,6 +168,7 @@ FEE_SCALE: Final = 1_000_000  # fee rates are parts per million of the notional
 FEE_PPM_MAX: Final = 100_000  # 10 %
 ID_LENGTH_MAX: Final = 64
 ASSET_NAME_LENGTH_MAX: Final = 12
+GROUP_NAME_LENGTH_MAX: Final = 32
 SEALED_SECRET_LENGTH_MAX: Final = 255
 ASSETS_MAX: Final = 4_096
 MARKETS_MAX: Final = 4_096
@@ -259,6 +260,15 @@ class FeeTier(NamedTuple):
     volume_units: int
     maker_fee_ppm: int
     taker_fee_ppm: int
+
+
+class TransferRoute(NamedTuple):
+    """From where to where a transfer between groups goes, whose it is, and of what. All by name."""
+
+    from_group: bytes
+    to_group: bytes
+    account: bytes
+    asset: bytes
 
 
 class AccountLimits(NamedTuple):

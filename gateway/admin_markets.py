@@ -69,6 +69,8 @@ async def create(call: Call) -> Reply:
     reference = read_optional_decimal(document, "reference")
     if min_notional == UNREPRESENTABLE:
         raise BadRequest("BAD_DECIMAL", "The field 'min_notional' is out of range.")
+    base, quote = read_id(document, "base"), read_id(document, "quote")
+    await call.edge.prepare_market(base, quote)
     command = ListMarket(
         account_id=call.caller.account_id,
         issued_at_ns=call.issued_at_ns,
@@ -84,8 +86,8 @@ async def create(call: Call) -> Reply:
         reference_mantissa=reference.mantissa,
         reference_scale=reference.scale,
         **_read_rules(document)._asdict(),
-        base_asset=read_id(document, "base").encode("ascii"),
-        quote_asset=read_id(document, "quote").encode("ascii"),
+        base_asset=base.encode("ascii"),
+        quote_asset=quote.encode("ascii"),
     )
     outcome = await call.execute(command)
     receipt = receipt_of(outcome, first_time_status=201)

@@ -74,6 +74,13 @@ class Caller:
         self._inner = hashlib.sha256(block.translate(_INNER_PAD))
         self._outer = hashlib.sha256(block.translate(_OUTER_PAD))
 
+    def elsewhere(self, account_id: int) -> Caller:
+        """The same caller in another market group, where the account has this number."""
+        other = Caller.__new__(Caller)
+        other.key_id, other.account_id, other.is_operator = self.key_id, account_id, self.is_operator
+        other._inner, other._outer = self._inner, self._outer
+        return other
+
     def sign(self, timestamp: bytes, method: bytes, target: bytes, body: bytes | bytearray) -> str:
         inner = self._inner.copy()
         inner.update(b"\n".join((timestamp, method, target, body)))

@@ -20,11 +20,7 @@ _NAMING_FIELDS: Final = frozenset(("op", "order_id", "client_order_id"))
 
 async def execute(call: Call) -> Reply:
     """Up to 500 requests in one. They reach the log in this order; each has an outcome of its own."""
-    document = read_object(call.body)
-    check_fields(document, frozenset(("items",)))
-    items = document.get("items")
-    if type(items) is not list or not 1 <= len(items) <= ITEMS_MAX:
-        raise BadRequest("BAD_FIELD", f"The field 'items' must be a list of 1 to {ITEMS_MAX} objects.")
+    items = read_items(call.body)
     read: list[tuple[Command, Market | None] | ApiError] = [await _read_item(call, item) for item in items]
     outcomes = iter(await call.execute_all([one[0] for one in read if not isinstance(one, ApiError)]))
     results, last_sequence = [], None
@@ -38,6 +34,16 @@ async def execute(call: Call) -> Reply:
             last_sequence = outcome.sequence
         results.append(await _item_result(call, outcome, market))
     return Reply(200, {"sequence": last_sequence, "results": results})
+
+
+def read_items(body: bytes) -> list[Any]:
+    """The items as they are: what each holds is still to be checked."""
+    document = read_object(body)
+    check_fields(document, frozenset(("items",)))
+    items = document.get("items")
+    if type(items) is not list or not 1 <= len(items) <= ITEMS_MAX:
+        raise BadRequest("BAD_FIELD", f"The field 'items' must be a list of 1 to {ITEMS_MAX} objects.")
+    return items
 
 
 async def _read_item(call: Call, item: Any) -> tuple[Command, Market | None] | ApiError:

@@ -15,14 +15,17 @@ from replication.protocol import Answer
 
 
 class Directory:
-    """``fetch`` asks the leader for the directory."""
+    """``fetch`` asks the leader for the directory. ``adopt`` lists an asset that another group has, if one does."""
 
-    def __init__(self, fetch: Callable[[], Awaitable[Answer]]) -> None:
+    def __init__(
+        self, fetch: Callable[[], Awaitable[Answer]], adopt: Callable[[str], Awaitable[None]] | None = None
+    ) -> None:
         self.assets: dict[str, Asset] = {}
         self.markets: dict[str, Market] = {}
         self._markets_by_id: dict[int, Market] = {}
         self._assets_by_id: dict[int, Asset] = {}
         self._fetch = fetch
+        self._adopt = adopt
 
     async def refresh(self) -> int:
         """Fetch everything anew. Answers the sequence as of which it holds."""
@@ -56,6 +59,9 @@ class Directory:
 
     async def asset(self, name: str) -> Asset:
         if name not in self.assets:
+            await self.refresh()
+        if name not in self.assets and self._adopt is not None:
+            await self._adopt(name)
             await self.refresh()
         if name not in self.assets:
             raise NotFound("UNKNOWN_ASSET", f"There is no asset {shown(name)}.")

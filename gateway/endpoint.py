@@ -18,7 +18,7 @@ from gateway.edge import Edge
 from gateway.errors import ApiError, BodyTooLarge, Forbidden, Internal, OutcomeUnknown, Refused
 from gateway.freshness import FRESHNESS_PARAMETERS, AtLeast, read_freshness
 from gateway.outcomes import Outcome
-from gateway.parsing import read_query
+from gateway.parsing import read_query, take_parameter
 from gateway.rendering import Json
 from replication.protocol import Answer
 
@@ -48,7 +48,17 @@ class Reply(NamedTuple):
 class Call:
     """One request of one caller, on its way through a handler."""
 
-    __slots__ = ("_at_least", "_caller", "body", "commands_left", "edge", "issued_at_ns", "path", "query")
+    __slots__ = (
+        "_at_least",
+        "_caller",
+        "body",
+        "commands_left",
+        "edge",
+        "home_account_id",
+        "issued_at_ns",
+        "path",
+        "query",
+    )
 
     def __init__(self, edge: Edge, path: dict[str, str], query: bytes, body: bytes) -> None:
         self.edge = edge
@@ -56,6 +66,7 @@ class Call:
         self.query = query
         self.body = body
         self.issued_at_ns = 0
+        self.home_account_id = 0
         self.commands_left = False
         self._caller: Caller | None = None
         self._at_least: AtLeast | None = None
@@ -65,9 +76,22 @@ class Call:
         assert self._caller is not None, "a public route has no caller"
         return self._caller
 
+    @property
+    def signed_in(self) -> bool:
+        return self._caller is not None
+
     def sign_in(self, caller: Caller, issued_at_ns: int) -> None:
+        """``caller`` is who asks, with the account's number in the home group."""
+        self.home_account_id = caller.account_id
         self._caller = caller
         self.issued_at_ns = issued_at_ns
+
+    async def enter(self, edge: Edge) -> None:
+        """Go on in another market group: its leader, its directory, and the caller's number there."""
+        if edge is not self.edge:
+            if self._caller is not None:
+                self._caller = self._caller.elsewhere(await edge.members.number_of(self.home_account_id))
+            self.edge = edge
 
     def read_parameters(self, allowed: frozenset[str] = frozenset()) -> dict[str, str]:
         """The query of a read: what the route allows, and how new its answers must be, which counts in ``ask``."""
@@ -109,6 +133,38 @@ class Call:
         return error
 
 
+def may_choose(call: Call) -> bool:
+    """Is there a choice, or does the request name the only group?"""
+    return len(call.edge.groups) > 1 or b"group=" in call.query
+
+
+async def choose_group(call: Call) -> Edge:
+    """The market group that a request is about: the one it names, or that of the market it names; else the home.
+
+    The ``group`` of the query is taken out: it says where to ask, not what.
+    """
+    name, call.query = take_parameter(call.query, "group")
+    if name is not None:
+        return call.edge.of(name)
+    market = call.path.get("market") or take_parameter(call.query, "market")[0]
+    if market is None and call.body:
+        source = _text_of(call.body, "from_group")
+        if source is not None:
+            return call.edge.of(source)
+        market = _text_of(call.body, "market")
+    return call.edge if market is None else await call.edge.lists(market)
+
+
+def _text_of(body: bytes, field: str) -> str | None:
+    """A text of the body, if that is an object that has it: whether all of it can be read is for the handler."""
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    value = document.get(field) if type(document) is dict else None
+    return value if type(value) is str else None
+
+
 Handler = Callable[[Call], Awaitable[Reply]]
 
 
@@ -127,7 +183,10 @@ class Endpoint:
         *,
         name: str,
         body_bytes_max: int = BODY_BYTES_MAX,
+        at_home: bool = False,
     ) -> None:
+        """``at_home``: what this is about is in the home group, or in all of them, whatever the request names."""
+        self._at_home = at_home
         self._edge = edge
         self._handler = handler
         self._access = access
@@ -142,6 +201,8 @@ class Endpoint:
             call = Call(self._edge, scope["path_params"], scope["query_string"], body)
             if self._access is not Access.PUBLIC:
                 await self._authenticate(call, scope)
+            if not self._at_home and may_choose(call):
+                await call.enter(await choose_group(call))
             reply = await self._handler(call)
         except ClientGone:
             return
@@ -150,7 +211,7 @@ class Endpoint:
         except Exception:
             logger.exception("%s %s failed", scope["method"], scope["path"])
             reply = error_reply(Internal(definite=call is None or not call.commands_left))
-        await send_reply(send, reply, self._edge.group.sequence)
+        await send_reply(send, reply, (self._edge if call is None else call.edge).group.sequence)
         self._metrics.observe(reply.status, time.perf_counter() - started_s)
 
     async def _authenticate(self, call: Call, scope: Scope) -> None:

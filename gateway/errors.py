@@ -4,7 +4,8 @@
     |-- BadRequest           400  the request cannot be read: BAD_JSON, MISSING_FIELD, BAD_DECIMAL, BAD_TIME, ...
     |-- Unauthenticated      401  MISSING_SIGNATURE, UNKNOWN_KEY, BAD_SIGNATURE, REQUEST_EXPIRED
     |-- Forbidden            403  NOT_ALLOWED
-    |-- NotFound             404  NO_SUCH_ROUTE, UNKNOWN_MARKET, UNKNOWN_ACCOUNT, UNKNOWN_ORDER, UNKNOWN_SEQUENCE, ...
+    |-- NotFound             404  NO_SUCH_ROUTE, UNKNOWN_MARKET, UNKNOWN_ACCOUNT, UNKNOWN_GROUP, UNKNOWN_SEQUENCE, ...
+    |-- ListedElsewhere      409  NAME_TAKEN: another market group lists this market
     |-- MethodNotAllowed     405
     |-- RequestTimeout       408  the request did not arrive in time
     |-- BodyTooLarge         413
@@ -95,6 +96,18 @@ class NotFound(ApiError):
     def __init__(self, code: str, message: str, *, sequence: int | None = None) -> None:
         super().__init__(code, message)
         self.sequence = sequence
+
+
+class UnknownGroup(NotFound):
+    def __init__(self, name: str) -> None:
+        super().__init__("UNKNOWN_GROUP", f"There is no market group {shown(name)}.")
+
+
+class ListedElsewhere(ApiError):
+    status = 409
+
+    def __init__(self, market: str, group: str) -> None:
+        super().__init__("NAME_TAKEN", f"The market {shown(market)} is listed in group '{group}' already.")
 
 
 class MethodNotAllowed(ApiError):

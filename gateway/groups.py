@@ -74,17 +74,22 @@ class Group:
         self,
         *,
         doors: dict[str, tuple[str, int]],
+        group_id: bytes,
         credentials: LinkCredentials,
         metrics: GroupMetrics,
         request_timeout_ms: int,
     ) -> None:
-        """``doors`` are the (host, port) of each node's door; the credentials say who this gateway is."""
+        """``doors`` are the (host, port) of each node's door, ``group_id`` is what its links begin with.
+
+        The credentials say who this gateway is.
+        """
         self.sequence = 0
         self.term = 0
         self.replicas = {node_id: Replica(node_id, host, port) for node_id, (host, port) in doors.items()}
         self.cluster_id = credentials.identity.cluster_id
         self.public_keys: dict[str, str] = {}
         """What the receipts of each node are checked with, in hexadecimal, as it said last."""
+        self._group_id = group_id
         self._credentials = credentials
         self._metrics = metrics
         self._request_timeout_s = request_timeout_ms / 1_000
@@ -336,6 +341,7 @@ class Group:
         replica.link = ReplicaLink(
             replica.node_id,
             self.cluster_id,
+            self._group_id,
             on_open=self._link_open,
             on_frame=self._receive,
             on_lost=self._link_lost,

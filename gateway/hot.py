@@ -24,6 +24,7 @@ from engine.codec import encode_command
 from gateway.app import PLACE_PATH, PLACE_ROUTE_NAME
 from gateway.auth import read_signature
 from gateway.connection import Connection
+from gateway.edge import Edge
 from gateway.endpoint import BODY_BYTES_MAX, Reply, encode_body, error_reply
 from gateway.errors import ApiError, Internal
 from gateway.outcomes import Outcome
@@ -84,24 +85,30 @@ class HotConnection(Connection):
             document = read_placement_document(cycle.body)
             market = edge.directory.markets.get(document["market"])
             if market is None:
+                lists = edge.knows_market(document["market"])
+                if lists is None:
+                    return False
+                edge, market = lists, lists.directory.markets[document["market"]]
+            account_id = edge.members.known(caller.account_id)
+            if account_id is None:
                 return False
             command = read_placement(
                 document,
-                account_id=caller.account_id,
+                account_id=account_id,
                 issued_at_ns=signed.issued_at_ns,
                 market_id=market.market_id,
                 id_if_none=edge.new_id(),
             )
-            edge.group.submit(encode_command(command), partial(self._on_outcome, cycle, market, started_s))
+            edge.group.submit(encode_command(command), partial(self._on_outcome, cycle, edge, market, started_s))
         except ApiError as error:
-            self._answer(cycle, error_reply(error), started_s)
+            self._answer(cycle, edge, error_reply(error), started_s)
         except Exception:
             logger.exception("placing an order failed")
-            self._answer(cycle, error_reply(Internal(definite=True)), started_s)
+            self._answer(cycle, edge, error_reply(Internal(definite=True)), started_s)
         return True
 
     def _on_outcome(
-        self, cycle: RequestResponseCycle, market: Market, started_s: float, outcome: Outcome | ApiError
+        self, cycle: RequestResponseCycle, edge: Edge, market: Market, started_s: float, outcome: Outcome | ApiError
     ) -> None:
         try:
             reply = error_reply(outcome) if isinstance(outcome, ApiError) else placement_reply(market, outcome)
@@ -110,9 +117,9 @@ class HotConnection(Connection):
         except Exception:
             logger.exception("rendering the outcome of an order failed")
             reply = error_reply(Internal(definite=False))
-        self._answer(cycle, reply, started_s)
+        self._answer(cycle, edge, reply, started_s)
 
-    def _answer(self, cycle: RequestResponseCycle, reply: Reply, started_s: float) -> None:
+    def _answer(self, cycle: RequestResponseCycle, edge: Edge, reply: Reply, started_s: float) -> None:
         """Write the response and let uvicorn's bookkeeping go on as after one of its own."""
         self.edge.metrics.route(PLACE_ROUTE_NAME).observe(reply.status, time.perf_counter() - started_s)
         if cycle.disconnected:
@@ -124,7 +131,7 @@ class HotConnection(Connection):
             parts += (name, b": ", value, b"\r\n")
         parts.append(
             b"content-type: application/json\r\ncontent-length: %d\r\n"
-            b"x-tally-sequence: %d\r\ncache-control: no-store\r\n" % (len(content), self.edge.group.sequence)
+            b"x-tally-sequence: %d\r\ncache-control: no-store\r\n" % (len(content), edge.group.sequence)
         )
         parts.append(b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
         parts.append(content)

@@ -17,6 +17,7 @@ _REFUSALS: Final = {
     TOO_OLD: "too_old",
     TOO_MANY_READS: "too_many",
 }
+HOME_NAME_DEFAULT: Final = "main"
 _Metric = TypeVar("_Metric", Counter, Gauge)
 _LATENCY_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -39,97 +40,116 @@ class RouteMetrics:
 
 
 class ByNode(Generic[_Metric]):
-    """One metric's child for each replica that there is."""
+    """One metric's child for each replica that a group has."""
 
-    def __init__(self, metric: _Metric) -> None:
+    def __init__(self, metric: _Metric, group: str) -> None:
         self._metric: _Metric = metric
+        self._group = group
         self._children: dict[str, _Metric] = {}
 
     def __getitem__(self, node: str) -> _Metric:
         child = self._children.get(node)
         if child is None:
-            child = self._children[node] = self._metric.labels(node)
+            child = self._children[node] = self._metric.labels(self._group, node)
         return child
 
     def forget(self, node: str) -> None:
         """Show nothing of a replica that is no member any more."""
         if self._children.pop(node, None) is not None:
-            self._metric.remove(node)
+            self._metric.remove(self._group, node)
+
+
+class GroupFamilies:
+    """What is counted about each market group, by the group's name."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        group, replica = ["group"], ["group", "node"]
+        self.submitted = Counter(
+            "tally_commands_submitted", "Commands sent to a leader for the first time.", group, registry=registry
+        )
+        self.resent = Counter("tally_commands_resent", "Copies of commands sent again.", group, registry=registry)
+        self.leader_changes = Counter("tally_leader_changes", "New leaders followed.", group, registry=registry)
+        self.term = Gauge("tally_term", "Highest term of a leader heard of.", group, registry=registry)
+        self.sequence = Gauge("tally_sequence", "Newest sequence heard of.", group, registry=registry)
+        self.outcomes = Counter(
+            "tally_command_outcomes", "What became of commands.", ["group", "outcome"], registry=registry
+        )
+        self.link_up = Gauge(
+            "tally_replica_link_up", "1 while the replica's door is open to us.", replica, registry=registry
+        )
+        self.replica_sequence = Gauge(
+            "tally_replica_sequence", "Sequence that the replica told last.", replica, registry=registry
+        )
+        self.engine_compiled = Gauge(
+            "tally_replica_engine_compiled",
+            "1 if the replica's engine runs compiled, 0 if interpreted.",
+            replica,
+            registry=registry,
+        )
+        self.fsyncs = Gauge(
+            "tally_replica_fsyncs",
+            'What the replica acknowledges is on its disk: 0 with fsync = "none".',
+            replica,
+            registry=registry,
+        )
+        self.voter = Gauge(
+            "tally_replica_voter",
+            "1 if the replica counts for majorities, 0 while it only learns.",
+            replica,
+            registry=registry,
+        )
+        self.certificate_expiry_s = Gauge(
+            "tally_replica_certificate_expiry_timestamp_seconds",
+            "When the certificate ends that the replica showed last.",
+            replica,
+            registry=registry,
+        )
+        self.reads = Counter("tally_reads", "Questions that the replica answered.", replica, registry=registry)
+        self.reads_refused = Counter(
+            "tally_reads_refused", "Questions that a replica did not answer.", ["group", "reason"], registry=registry
+        )
 
 
 class GroupMetrics:
-    """The group of replicas as this gateway sees it."""
+    """One group of replicas as this gateway sees it."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self.submitted = Counter(
-            "tally_commands_submitted", "Commands sent to a leader for the first time.", registry=registry
-        )
-        self.resent = Counter("tally_commands_resent", "Copies of commands sent again.", registry=registry)
-        self.leader_changes = Counter("tally_leader_changes", "New leaders followed.", registry=registry)
-        self.term = Gauge("tally_term", "Highest term of a leader heard of.", registry=registry)
-        self.sequence = Gauge("tally_sequence", "Newest sequence heard of.", registry=registry)
-        outcomes = Counter("tally_command_outcomes", "What became of commands.", ["outcome"], registry=registry)
-        self.committed = outcomes.labels("committed")
-        self.no_leader = outcomes.labels("no_leader")
-        self.unknown = outcomes.labels("unknown")
-        self.malformed = outcomes.labels("malformed")
-        link_up = Gauge(
-            "tally_replica_link_up", "1 while the replica's door is open to us.", ["node"], registry=registry
-        )
-        sequence = Gauge("tally_replica_sequence", "Sequence that the replica told last.", ["node"], registry=registry)
-        compiled = Gauge(
-            "tally_replica_engine_compiled",
-            "1 if the replica's engine runs compiled, 0 if interpreted.",
-            ["node"],
-            registry=registry,
-        )
-        fsyncs = Gauge(
-            "tally_replica_fsyncs",
-            'What the replica acknowledges is on its disk: 0 with fsync = "none".',
-            ["node"],
-            registry=registry,
-        )
-        voter = Gauge(
-            "tally_replica_voter",
-            "1 if the replica counts for majorities, 0 while it only learns.",
-            ["node"],
-            registry=registry,
-        )
-        certificate_expiry_s = Gauge(
-            "tally_replica_certificate_expiry_timestamp_seconds",
-            "When the certificate ends that the replica showed last.",
-            ["node"],
-            registry=registry,
-        )
-        self.own_certificate_expiry_s = Gauge(
-            "tally_certificate_expiry_timestamp_seconds", "When this gateway's certificate ends.", registry=registry
-        )
-        reads = Counter("tally_reads", "Questions that the replica answered.", ["node"], registry=registry)
-        refused = Counter(
-            "tally_reads_refused", "Questions that a replica did not answer.", ["reason"], registry=registry
-        )
-        self._refusals = {error: refused.labels(reason) for error, reason in _REFUSALS.items()}
-        self._other_refusals = refused.labels("other")
-        self.link_up = ByNode(link_up)
-        self.replica_sequence = ByNode(sequence)
-        self.engine_compiled = ByNode(compiled)
-        self.fsyncs = ByNode(fsyncs)
-        self.voter = ByNode(voter)
-        self.certificate_expiry_s = ByNode(certificate_expiry_s)
-        self._reads = ByNode(reads)
-
-    def show(self, node: str) -> None:
-        """Show a replica before anything is known of it."""
-        # Not the end of its certificate: zero would look like one that ended long ago.
-        for gauge in (self.link_up, self.replica_sequence, self.engine_compiled, self.fsyncs, self.voter):
-            gauge[node].set(0)
-        self._reads[node].inc(0)
+    def __init__(self, families: GroupFamilies, name: str, nodes: Iterable[str]) -> None:
+        """``nodes`` are shown from the beginning, linked or not."""
+        self.submitted = families.submitted.labels(name)
+        self.resent = families.resent.labels(name)
+        self.leader_changes = families.leader_changes.labels(name)
+        self.term = families.term.labels(name)
+        self.sequence = families.sequence.labels(name)
+        self.committed = families.outcomes.labels(name, "committed")
+        self.no_leader = families.outcomes.labels(name, "no_leader")
+        self.unknown = families.outcomes.labels(name, "unknown")
+        self.malformed = families.outcomes.labels(name, "malformed")
+        self.link_up = ByNode(families.link_up, name)
+        self.replica_sequence = ByNode(families.replica_sequence, name)
+        self.engine_compiled = ByNode(families.engine_compiled, name)
+        self.fsyncs = ByNode(families.fsyncs, name)
+        self.voter = ByNode(families.voter, name)
+        self.certificate_expiry_s = ByNode(families.certificate_expiry_s, name)
+        self._reads = ByNode(families.reads, name)
+        self._refusals = {error: families.reads_refused.labels(name, reason) for error, reason in _REFUSALS.items()}
+        self._other_refusals = families.reads_refused.labels(name, "other")
+        for node in nodes:
+            # Not the end of its certificate: zero would look like one that ended long ago.
+            for gauge in (self.link_up, self.replica_sequence, self.engine_compiled, self.fsyncs, self.voter):
+                gauge[node].set(0)
+            self._reads[node].inc(0)
 
     def forget(self, node: str) -> None:
         """Show nothing of a replica that is no member any more."""
-        for gauge in (self.link_up, self.replica_sequence, self.engine_compiled, self.fsyncs, self.voter):
+        for gauge in (
+            self.link_up,
+            self.replica_sequence,
+            self.engine_compiled,
+            self.fsyncs,
+            self.voter,
+            self.certificate_expiry_s,
+        ):
             gauge.forget(node)
-        self.certificate_expiry_s.forget(node)
         self._reads.forget(node)
 
     def read_answered(self, node: str, error: str) -> None:
@@ -140,18 +160,24 @@ class GroupMetrics:
 
 
 class GatewayMetrics:
-    """All of it, in a registry of its own, so that several gateways can live in one process."""
+    """All of it, in a registry of its own, so that several gateways can live in one process.
 
-    def __init__(self, nodes: Iterable[str]) -> None:
-        """`nodes` are shown from the beginning, linked or not."""
+    ``group`` are those of the home group, with these ``nodes``.
+    """
+
+    def __init__(self, nodes: Iterable[str], name: str = HOME_NAME_DEFAULT) -> None:
         # A time of creation beside every counter doubles the text and tells nothing that the process's start does not.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
-        self.group = GroupMetrics(self.registry)
-        for node in nodes:
-            self.group.show(node)
+        self._families = GroupFamilies(self.registry)
+        self.own_certificate_expiry_s = Gauge(
+            "tally_certificate_expiry_timestamp_seconds",
+            "When this gateway's certificate ends.",
+            registry=self.registry,
+        )
+        self.group = self.of_group(name, nodes)
         self._requests = Counter(
             "tally_http_requests", "HTTP requests by route and status.", ["route", "status"], registry=self.registry
         )
@@ -163,6 +189,9 @@ class GatewayMetrics:
             registry=self.registry,
         )
         self._routes: dict[str, RouteMetrics] = {}
+
+    def of_group(self, name: str, nodes: Iterable[str]) -> GroupMetrics:
+        return GroupMetrics(self._families, name, nodes)
 
     def route(self, name: str) -> RouteMetrics:
         if name not in self._routes:

@@ -17,7 +17,7 @@ import json
 import re
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote_plus
 
 import orjson
 
@@ -158,6 +158,18 @@ def read_objects(document: JsonObject, name: str, *, maximum: int) -> list[JsonO
     if type(value) is not list or len(value) > maximum or not all(type(one) is dict for one in value):
         raise BadRequest("BAD_FIELD", f"The field '{name}' must be a list of at most {maximum} objects.")
     return value
+
+
+def take_parameter(query: bytes, name: str) -> tuple[str | None, bytes]:
+    """The first parameter of this name, and the query without it. Whether the rest is in order is for who reads it."""
+    if name.encode("ascii") not in query:
+        return None, query
+    parts = query.split(b"&")
+    for place, part in enumerate(parts):
+        key, _, value = part.partition(b"=")
+        if key == name.encode("ascii"):
+            return unquote_plus(value.decode("latin-1")), b"&".join(parts[:place] + parts[place + 1 :])
+    return None, query
 
 
 def read_query(query: bytes, allowed: frozenset[str]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from struct import Struct
 from typing import Final, cast
 
-from replication.handshake import HANDSHAKE_FRAME_BYTES_MAX, HELLO, HandshakeRefused, check_hello, require_peer
+from replication.handshake import HANDSHAKE_FRAME_BYTES_MAX, HandshakeRefused, check_hello, hello, require_peer
 from replication.identity import NODE
 from replication.protocol import ProtocolError
 from replication.tls import read_identity, refusal_reason
@@ -32,6 +32,7 @@ class ReplicaLink(asyncio.Protocol):
         self,
         node_id: str,
         cluster_id: bytes,
+        group_id: bytes,
         *,
         on_open: Callable[[ReplicaLink], None],
         on_frame: Callable[[ReplicaLink, bytes], None],
@@ -44,6 +45,7 @@ class ReplicaLink(asyncio.Protocol):
         self.certificate_expires_s = 0.0
         self.heard_at_s = 0.0
         self._cluster_id = cluster_id
+        self._group_id = group_id
         self._on_open = on_open
         self._on_frame = on_frame
         self._on_lost = on_lost
@@ -114,8 +116,8 @@ class ReplicaLink(asyncio.Protocol):
             if self.open:
                 self._on_frame(self, frame)
             else:
-                check_hello(frame)
-                self.send(HELLO)
+                check_hello(frame, self._group_id)
+                self.send(hello(self._group_id))
                 self.open = True
                 self._on_open(self)
         except HandshakeRefused as error:

@@ -80,7 +80,7 @@ async def list_own(call: Call) -> Reply:
     page = query_page(call.read_parameters(PAGE_PARAMETERS))
     arguments = {"account_id": call.caller.account_id, "after_id": page.after, "limit": page.limit + 1}
     answer = await call.ask("transfers", arguments)
-    transfers = [await _body(call.edge, fields) for fields in answer.value[: page.limit]]
+    transfers = [await transfer_body(call.edge, fields) for fields in answer.value[: page.limit]]
     body = {"sequence": answer.sequence, "transfers": transfers, "more": len(answer.value) > page.limit}
     return Reply(200, body)
 
@@ -93,10 +93,10 @@ async def _changed_reply(call: Call, outcome: Outcome, *, first_time_status: int
 
 
 async def _told_body(edge: Edge, transfer: TransferChanged) -> Json:
-    return await _body(edge, transfer._asdict() | {"reference": transfer.reference.decode("ascii")})
+    return await transfer_body(edge, transfer._asdict() | {"reference": transfer.reference.decode("ascii")})
 
 
-async def _body(edge: Edge, fields: dict[str, Any]) -> Json:
+async def transfer_body(edge: Edge, fields: dict[str, Any]) -> Json:
     asset = await edge.directory.asset_by_id(fields["asset_id"])
     return {
         "transfer_id": fields["transfer_id"],

@@ -4,6 +4,7 @@ The engine moves funds between available and held and settles each trade in its 
 same totals follow from what was announced: deposits bring money in, paid withdrawals take it out, each trade moves
 base and quote between its two sides, fees go to the exchange, posted transfers and settled subscriptions of token
 sales move what they say. An auditor compares both; `tally replay` does so at the end of a log.
+What is on its way to another group is nobody's balance until it comes back; what comes from one is announced too.
 Totals are available plus held, in base units of the asset: what is only held has not moved.
 
 What an event announces is checked where it can be: a trade's notional and a subscription's payment must be price
@@ -24,11 +25,13 @@ from engine.events import (
     MarketCreated,
     SaleChanged,
     SaleSettled,
+    SentTransferChanged,
     TradeExecuted,
     TransferChanged,
+    TransferReceived,
     WithdrawalChanged,
 )
-from engine.types import BUY, EXCHANGE_ACCOUNT, PAID, POSTED
+from engine.types import BUY, EXCHANGE_ACCOUNT, PAID, PENDING, POSTED, VOIDED
 
 AccountAsset = tuple[int, int]  # (account_id, asset_id)
 
@@ -47,7 +50,9 @@ class Balances:
         self._markets: dict[int, MarketCreated] = {}
         self._sales: dict[int, SaleChanged] = {}
         # A sequence numbers one thing only, so one set has those of withdrawals, transfers and subscriptions.
+        # The return of a transfer to another group is minus its number.
         self._moved: set[int] = set()
+        self._received: set[tuple[bytes, int]] = set()  # transfers of other groups that were credited
 
     def apply_entry_events(self, events: bytes) -> None:
         """Fold in the event records of one entry. CodecError if they are damaged, BalancesDisagree if they lie."""
@@ -67,6 +72,10 @@ class Balances:
                 self._pay_out(event)
             elif isinstance(event, TransferChanged):
                 self._post(event)
+            elif isinstance(event, SentTransferChanged):
+                self._send(event)
+            elif isinstance(event, TransferReceived):
+                self._receive(event)
             elif isinstance(event, SaleChanged):
                 self._sales[event.sale_id] = event
             elif isinstance(event, SaleSettled):
@@ -76,7 +85,7 @@ class Balances:
         return self._totals.get((account_id, asset_id), 0)
 
     def deposited_units(self, asset_id: int) -> int:
-        """What came in from outside. Less what went out, it is always the sum over all accounts."""
+        """What came in from outside. Where there is one group: less what went out, it is the sum over all accounts."""
         return self._deposited.get(asset_id, 0)
 
     def withdrawn_units(self, asset_id: int) -> int:
@@ -122,6 +131,19 @@ class Balances:
         if transfer.status == POSTED and self._moves_now(transfer.transfer_id):
             self._move(transfer.from_account_id, transfer.asset_id, -transfer.amount_units)
             self._move(transfer.to_account_id, transfer.asset_id, transfer.amount_units)
+
+    def _send(self, transfer: SentTransferChanged) -> None:
+        """What goes to another group is nobody's from when it is sent until it is settled."""
+        if transfer.status == VOIDED and self._moves_now(-transfer.transfer_id):
+            self._move(transfer.account_id, transfer.asset_id, transfer.amount_units)
+        elif transfer.status == PENDING and self._moves_now(transfer.transfer_id):
+            self._move(transfer.account_id, transfer.asset_id, -transfer.amount_units)
+
+    def _receive(self, transfer: TransferReceived) -> None:
+        key = (transfer.from_group, transfer.transfer_id)
+        if not transfer.refusal and key not in self._received:
+            self._received.add(key)
+            self._move(transfer.account_id, transfer.asset_id, transfer.amount_units)
 
     def _settle_subscription(self, settled: SaleSettled) -> None:
         if not self._moves_now(settled.subscription_id):

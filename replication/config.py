@@ -36,6 +36,8 @@ HEARTBEATS_PER_ELECTION_TIMEOUT_MIN: Final = 3
 FSYNC_MAJORITY: Final = "majority"
 FSYNC_NONE: Final = "none"
 
+_NAME_ALLOWED: Final = "a name of lower-case letters, digits and '-'"
+GROUPS_FOLDER: Final = "groups"
 _CLUSTER_ID: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _NAME_IN_PATHS: Final = "{name}"
 _SECRET: Final = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
@@ -103,6 +105,10 @@ class GatewaySettings:
 class Config:
     """One cluster, as ``path`` describes it. Paths are absolute; ``nodes`` is sorted by node id.
 
+    ``groups`` are all market groups and their nodes, the default one first. ``group``, ``nodes`` and ``data_dir`` are
+    those of the default one; ``replication.market_groups`` makes the same of another. ``home`` is the group whose log
+    has the accounts and API keys.
+
     ``certificate_files`` and ``key_files`` are patterns: ask :meth:`certificate_file` and :meth:`key_file`.
     """
 
@@ -110,6 +116,8 @@ class Config:
     cluster_id: bytes
     group: str
     nodes: Mapping[str, NodeAddresses]
+    groups: Mapping[str, Mapping[str, NodeAddresses]]
+    home: str
     data_dir: Path
     ca_file: Path
     certificate_files: Path
@@ -141,12 +149,19 @@ def load_config(path: Path) -> Config:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
     root = _Table(path, "", document)
+    group = root.text("group", NAME, _NAME_ALLOWED, default="main")
+    groups = _read_groups(root, group)
+    home = root.text("home", NAME, _NAME_ALLOWED, default=group)
+    if home not in groups:
+        root.refuse("home", f"there is no group {home!r}; the file has {', '.join(groups)}")
     cluster_id = root.text("cluster_id", _CLUSTER_ID, "32 hexadecimal digits in lower case, unique to this cluster")
     config = Config(
         path=path,
         cluster_id=bytes.fromhex(cluster_id),
-        group=root.text("group", NAME, "a name of lower-case letters, digits and '-'", default="main"),
-        nodes=_read_nodes(root.table("nodes", required=True)),
+        group=group,
+        nodes=groups[group],
+        groups=groups,
+        home=home,
         data_dir=root.file("data_dir", default="data"),
         ca_file=root.file("ca_file", default="tls/ca.crt"),
         certificate_files=root.file("certificate_file", default=f"tls/{_NAME_IN_PATHS}.crt"),
@@ -218,19 +233,36 @@ def parse_address(text: str) -> Address | None:
     return Address(match["host"].strip("[]"), int(match["port"]))
 
 
-def _read_nodes(table: _Table) -> dict[str, NodeAddresses]:
-    nodes: dict[str, NodeAddresses] = {}
+def _read_groups(root: _Table, default: str) -> dict[str, dict[str, NodeAddresses]]:
+    """The nodes of every group: ``[nodes]`` are the default's, ``[groups.NAME.nodes]`` another's."""
     owners: dict[Address, str] = {}
+    groups = {default: _read_nodes(root.table("nodes", required=True), "nodes", owners)}
+    table = root.table("groups")
+    for name in table.keys():  # noqa: SIM118 (not a dictionary)
+        if NAME.fullmatch(name) is None:
+            table.refuse(name, "a group's name is made of lower-case letters, digits and '-', at most 32")
+        if name == default:
+            table.refuse(name, "this is the default group: its nodes are those of [nodes]")
+        group = table.table(name)
+        groups[name] = _read_nodes(group.table("nodes", required=True), f"groups.{name}.nodes", owners)
+        group.refuse_unknown_keys()
+    return groups
+
+
+def _read_nodes(table: _Table, where: str, owners: dict[Address, str]) -> dict[str, NodeAddresses]:
+    nodes: dict[str, NodeAddresses] = {}
     for node_id in sorted(table.keys()):
         if not is_node_id(node_id):
             table.refuse(node_id, "a node id is made of lower-case letters, digits and '-', at most 32")
+        if node_id == GROUPS_FOLDER:
+            table.refuse(node_id, "this is the name of a folder beside those of the nodes: choose another")
         node = table.table(node_id)
         nodes[node_id] = NodeAddresses(peer=node.address("peer"), door=node.address("door"))
         node.refuse_unknown_keys()
         for key, address in nodes[node_id]._asdict().items():
             if address in owners:
                 node.refuse(key, f"{address} is already the address of {owners[address]}")
-            owners[address] = f"nodes.{node_id}.{key}"
+            owners[address] = f"{where}.{node_id}.{key}"
     if not REPLICAS_MIN <= len(nodes) <= REPLICAS_MAX:
         table.refuse("", f"{len(nodes)} nodes are named, a cluster has {REPLICAS_MIN} to {REPLICAS_MAX}")
     return nodes

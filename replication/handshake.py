@@ -14,7 +14,8 @@
       |                  frames                       |
 
 TLS proves that both certificates are of this cluster's CA; :func:`require_peer` then looks at whom they name. The HELLO
-says nothing but the version of what follows: who the sender is, its certificate has said. In TLS 1.3 a client
+says the version of what follows, and which market group the link is about (``replication.market_groups``): a node may
+host replicas of several. Who the sender is, its certificate has said. In TLS 1.3 a client
 is ready before the server has seen the client's certificate, so the server's HELLO also says "you are welcome": only
 then does the client take the link for open and send anything.
 
@@ -33,26 +34,33 @@ PROTOCOL_VERSION: Final = 2
 HANDSHAKE_FRAME_BYTES_MAX: Final = 64
 """Until the handshake is done no frame needs to be larger: owners of links should enforce it."""
 
-_HELLO: Final = struct.Struct("<5sH")
+_VERSION: Final = struct.Struct("<5sH")
 _MAGIC: Final = b"tally"
-
-HELLO: Final = _HELLO.pack(_MAGIC, PROTOCOL_VERSION)
 
 
 class HandshakeRefused(Exception):
     """The other side may not speak to us; the message says why. The link must be closed."""
 
 
-def check_hello(frame: bytes) -> None:
-    """HandshakeRefused if a link's first frame is not a HELLO of our version."""
-    # A later version may say more behind these fields.
-    if len(frame) < _HELLO.size or not frame.startswith(_MAGIC):
+def hello(group_id: bytes) -> bytes:
+    """The first frame of a link about the group with this id of 16 bytes."""
+    return _VERSION.pack(_MAGIC, PROTOCOL_VERSION) + group_id
+
+
+def check_hello(frame: bytes, group_id: bytes) -> None:
+    """HandshakeRefused if a link's first frame is not a HELLO of our version, or about another group."""
+    # Another version may say something else behind these fields.
+    if len(frame) < _VERSION.size or not frame.startswith(_MAGIC):
         raise HandshakeRefused("its first frame is not a hello")
-    _magic, version = _HELLO.unpack_from(frame)
+    _magic, version = _VERSION.unpack_from(frame)
     if version != PROTOCOL_VERSION:
         raise HandshakeRefused(
             f"it speaks version {version} of the link protocol, this process version {PROTOCOL_VERSION}: "
             "install the same version of Tallystick on both machines"
+        )
+    if frame[_VERSION.size :] != group_id:
+        raise HandshakeRefused(
+            "it is a replica of another market group, or looks for one: correct the addresses in the configuration"
         )
 
 

@@ -2,11 +2,12 @@
 
 ::
 
-    cluster.toml     three replicas on loopback ports (replication.config)
-    tls/             the cluster's CA, and a certificate and a key for each replica, the gateway and the operator
+    cluster.toml     three replicas of each market group on loopback ports (replication.config)
+    tls/             the cluster's CA, and a certificate and a key for each node, the gateway and the operator
     master.key       seals the API secrets in the log: losing it means new API keys for everybody
     operator.key     JSON {"key_id", "secret"}: the operator's API key
     data/node-1/     what one replica keeps (data/node-2, data/node-3)
+    data/groups/     the same of the other market groups, where there are any: data/groups/NAME/node-1
     logs/            one log per process
     run/             the lock and the process ids while it runs
 
@@ -24,12 +25,15 @@ import re
 import secrets
 import shutil
 import socket
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, Self
 
 from replication.certificates import CA_CERTIFICATE, CA_DAYS, Authority, CertificateError, make_certificates
-from replication.config import Config, load_config
+from replication.config import Address, Config, NodeAddresses, load_config
+from replication.config_edit import add_group
 from replication.identity import GATEWAY, NODE, OPERATOR, Identity
+from replication.market_groups import all_nodes
 from replication.private_directory import UNFINISHED, create_private_directory, sync_directory, write_private_file
 
 NODE_IDS: Final = ("node-1", "node-2", "node-3")
@@ -75,8 +79,8 @@ class LocalClusterError(Exception):
 class LocalCluster:
     """A cluster's folder, locked for this process until the ``with`` block ends."""
 
-    def __init__(self, directory: Path) -> None:
-        """Make the folder's files where there are none yet, and lock it.
+    def __init__(self, directory: Path, *, groups: int = 1) -> None:
+        """Make the folder's files where there are none yet, and lock it. A cluster of fewer ``groups`` gets more.
 
         LocalClusterError if another process runs this cluster, or if the folder is not one of ours.
         """
@@ -94,6 +98,7 @@ class LocalCluster:
                 self._leave_version_0_1()
             else:
                 self._write_new_cluster()
+            self._add_groups(groups)
         except OSError as error:
             raise LocalClusterError(
                 f"The folder {self.directory} cannot be used: {error.strerror} ({error.filename}). "
@@ -115,7 +120,7 @@ class LocalCluster:
             raise LocalClusterError(f"{error.filename} cannot be written: {error.strerror}.") from None
         text = self.config_file.read_text(encoding="utf-8")
         moved = text
-        for addresses in config.nodes.values():
+        for addresses in [one for nodes in config.groups.values() for one in nodes.values()]:
             for address in addresses:
                 if address.host == LOOPBACK and not is_port_free(LOOPBACK, address.port):
                     moved = moved.replace(f'"{address}"', f'"{LOOPBACK}:{free_port(avoid=moved)}"')
@@ -201,7 +206,8 @@ class LocalCluster:
             Authority.create(config.cluster_id, now=now).write(unfinished)
             unfinished.rename(tls_dir)
             sync_directory(self.directory)
-        holders = [(NODE, node_id) for node_id in config.nodes]
+        # A node has one certificate, however many groups it hosts replicas of.
+        holders = [(NODE, node_id) for node_id in all_nodes(config)]
         holders += [(GATEWAY, GATEWAY_NAME), (OPERATOR, OPERATOR_NAME)]
         missing = [
             Identity(config.cluster_id, role, name)
@@ -213,10 +219,32 @@ class LocalCluster:
         if missing:
             make_certificates(Authority.load(tls_dir), missing, tls_dir, now=now, days=CA_DAYS)
 
+    def _add_groups(self, groups: int) -> None:
+        """Have at least so many groups; the new ones are called by their number."""
+        config = load_config(self.config_file)
+        number = len(config.groups)
+        while number < groups:
+            number += 1
+            if f"group-{number}" not in config.groups:
+                add_group(self.config_file, f"group-{number}", loopback_addresses(self.config_file, config.nodes))
+
     def _require_the_secrets(self) -> None:
         for name in ("master.key", "operator.key"):
             if not (self.directory / name).exists():
                 raise LocalClusterError(f"{self.directory / name} is missing: put it back from a copy.")
+
+
+def loopback_addresses(config_file: Path, nodes: Iterable[str]) -> dict[str, NodeAddresses]:
+    """Free addresses on this machine for a new group's nodes, none of which stands in the file."""
+    taken, found = config_file.read_text(encoding="utf-8"), {}
+    for node_id in nodes:
+        peer, door = (Address(LOOPBACK, free_port(avoid=taken)) for _ in range(2))
+        taken += f"{peer} "
+        while door.port == peer.port:
+            door = Address(LOOPBACK, free_port(avoid=taken))
+        taken += f"{door} "
+        found[node_id] = NodeAddresses(peer, door)
+    return found
 
 
 def is_port_free(host: str, port: int) -> bool:

@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from engine import FORM
 from engine.codec import encode_command
@@ -30,7 +30,9 @@ from replication.config import FSYNC_MAJORITY, Config, node_addresses, node_data
 from replication.forked import ask_child
 from replication.identity import NODE
 from replication.journal import Journal
+from replication.market_groups import group_id
 from replication.membership import INCARNATION_BYTES, MemberAddresses, Membership
+from replication.neighbours import Neighbours
 from replication.platform import MACHINE, Platform, SnapshotWriter
 from replication.poller import GroupCommitPoller
 from replication.proposals import Outcome
@@ -41,7 +43,7 @@ from replication.reads import QUESTIONS
 from replication.receipt_desk import ReceiptDesk
 from replication.replica import TIMESTAMP, keep_collector_quiet
 from replication.replicated_log import ReplicatedLog
-from replication.server import Door, DoorLink
+from replication.server import Door
 from replication.signing_key import load_or_create
 from replication.snapshots import SnapshotStore
 from replication.tls import load_credentials
@@ -61,10 +63,16 @@ _OUTCOMES: Final = {
 }
 
 
+class Asker(Protocol):
+    """Whoever submitted a command: a gateway's link, or the relay of this replica."""
+
+    def answer(self, result: Result) -> None: ...
+
+
 class Waiting(NamedTuple):
     """A command on its way into the log, and whom to tell."""
 
-    link: DoorLink
+    link: Asker
     correlation: int
     command: bytes
 
@@ -77,6 +85,7 @@ class Node:
         addresses = node_addresses(config, node_id)
         credentials = load_credentials(config, NODE, node_id)
         self._node_id = node_id
+        self._group = config.group
         self._platform = platform
         self._now_s = platform.now_s
         self._stopping = False
@@ -101,7 +110,7 @@ class Node:
             )
         journal = Journal(
             data_dir / "journal",
-            cluster_id=config.cluster_id,
+            cluster_id=group_id(config),
             node_id=node_id,
             sync=self._fsyncs,
             disk=platform.disk,
@@ -111,6 +120,7 @@ class Node:
         self._configured = {peer_id: peer.peer for peer_id, peer in config.nodes.items() if peer_id != node_id}
         self._transport = platform.transport(
             credentials=credentials,
+            group_id=group_id(config),
             bind=addresses.peer,
             peers=self._configured,
             poller=poller,
@@ -161,8 +171,17 @@ class Node:
             poller,
             self,
             credentials=credentials,
+            group_id=group_id(config),
             now_s=platform.now_s,
             listen=platform.listen,
+        )
+        self._neighbours = Neighbours(
+            config,
+            credentials,
+            poller=poller,
+            now_s=platform.now_s,
+            time_ns=platform.time_ns,
+            propose=partial(self.submit, self, 0),
         )
         # What gateways are told is committed already: it need not wait for the sync of what is newer.
         self._poller.before_sync += [self._propose_waiting, self._reads.maintain, self._let_out]
@@ -186,12 +205,14 @@ class Node:
         if self._entries_in_flight and not self._log.is_leader:
             # Whether a later leader commits them is not ours to wait for: their gateways send them again.
             self._log.abandon_proposals()
+        self._neighbours.tick(self.replica.machine, self._log)
         self._compare()
         self._take_snapshot()
 
     def close(self) -> None:
         """Close door, links, archive and journal. What is committed is durable on a majority at any time."""
         self._door.close()
+        self._neighbours.close()
         if self._snapshot is not None:
             self._snapshot.cancel()
         self.replica.close()
@@ -206,7 +227,10 @@ class Node:
         """For onlookers: what one may know of the log (`replication.replicated_log`)."""
         return self._log
 
-    def submit(self, link: DoorLink, correlation: int, command: bytes) -> None:
+    def answer(self, result: Result) -> None:
+        """What became of a command of the relay: it looks at the state instead."""
+
+    def submit(self, link: Asker, correlation: int, command: bytes) -> None:
         if not self._log.leader_ready or len(self._waiting) >= COMMANDS_WAITING_MAX:
             link.answer(Result(correlation, protocol.FAILED, 0, 0, b""))
         else:
@@ -375,8 +399,10 @@ class Node:
             "snapshot_sequence": self._snapshot_sequence,
             "commands_waiting": len(self._waiting),
             "entries_in_flight": self._entries_in_flight,
+            "group": self._group,
             "in_touch": self._log.in_touch,
             "reads_waiting": self._reads.waiting,
+            "transfers_stuck": self._neighbours.stuck,
         }
 
 

@@ -1,4 +1,4 @@
-"""Directories that one process owns: created for the owner only, durable, locked."""
+"""Directories that one process owns: created for the owner only, durable, locked; and files in them."""
 
 import fcntl
 import os

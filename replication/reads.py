@@ -58,6 +58,10 @@ def _balances(replica: Replica, account_id: int) -> Any:
     return queries.balances(replica.machine, account_id)
 
 
+def _balances_and_in_flight(replica: Replica, account_id: int) -> Any:
+    return queries.balances_and_in_flight(replica.machine, account_id)
+
+
 def _order(replica: Replica, account_id: int, order_id: int, client_order_id: str) -> Any:
     return queries.order(replica.machine, account_id, order_id, client_order_id)
 
@@ -86,6 +90,26 @@ def _withdrawals(replica: Replica, account_id: int, status: int, after_id: int, 
 
 def _transfers(replica: Replica, account_id: int, after_id: int, limit: int) -> Any:
     return queries.transfers(replica.machine, account_id, after_id, min(limit, ROWS_MAX))
+
+
+def _sent_transfers(replica: Replica, account_id: int, after_id: int, limit: int) -> Any:
+    return queries.sent_transfers(replica.machine, account_id, after_id, min(limit, ROWS_MAX))
+
+
+def _sent_transfer(replica: Replica, transfer_id: int) -> Any:
+    return queries.sent_transfer(replica.machine, transfer_id)
+
+
+def _received_transfer(replica: Replica, from_group: str, transfer_id: int) -> Any:
+    return queries.received_transfer(replica.machine, from_group, transfer_id)
+
+
+def _in_flight(replica: Replica) -> Any:
+    return queries.in_flight(replica.machine)
+
+
+def _standing(replica: Replica, name: str) -> Any:
+    return queries.standing(replica.machine, name)
 
 
 def _sales(replica: Replica, after_id: int, limit: int) -> Any:
@@ -119,6 +143,7 @@ QUESTIONS: Final[Mapping[str, Question]] = {
     "account_by_name": _account_by_name,
     "api_key": _api_key,
     "balances": _balances,
+    "balances_and_in_flight": _balances_and_in_flight,
     "order": _order,
     "open_orders": _open_orders,
     "book": _book,
@@ -127,6 +152,11 @@ QUESTIONS: Final[Mapping[str, Question]] = {
     "trades": _trades,
     "withdrawals": _withdrawals,
     "transfers": _transfers,
+    "sent_transfers": _sent_transfers,
+    "sent_transfer": _sent_transfer,
+    "received_transfer": _received_transfer,
+    "in_flight": _in_flight,
+    "standing": _standing,
     "sales": _sales,
     "sale": _sale,
     "subscriptions": _subscriptions,

@@ -56,6 +56,12 @@ class NothingToReplay(Exception):
     """The directory holds no archive."""
 
 
+def group_directories(directory: Path) -> list[Path]:
+    """The folder itself, for the default group or for a single replica, and those of the other market groups in it."""
+    found = [*directory.glob("groups/*"), *directory.glob("*/groups/*")]
+    return [directory, *sorted(path for path in found if any(path.glob("*/archive")))]
+
+
 def replica_directories(directory: Path) -> list[Path]:
     """The data of one replica, or of all replicas of a folder of ``tally up``."""
     if (directory / "archive").is_dir():

@@ -1,4 +1,6 @@
-"""The door for gateways and operators: authenticates links, takes commands and questions, sends outcomes and answers.
+"""The door for gateways, for relays of other groups and for operators.
+
+It authenticates links, takes commands and questions, sends outcomes and answers.
 
 It decides nothing. Commands go to the node in the order in which they came on their link; their outcomes
 come back through :meth:`DoorLink.answer` and leave together at the end of the tick.
@@ -13,8 +15,8 @@ from typing import Final, Protocol
 
 from engine.codec import CodecError, decode_command
 from replication import protocol
-from replication.handshake import HANDSHAKE_FRAME_BYTES_MAX, HELLO, HandshakeRefused, check_hello, require_peer
-from replication.identity import GATEWAY, OPERATOR
+from replication.handshake import HANDSHAKE_FRAME_BYTES_MAX, HandshakeRefused, check_hello, hello, require_peer
+from replication.identity import GATEWAY, NODE, OPERATOR
 from replication.links import FramedSocket
 from replication.poller import EventSource
 from replication.protocol import Answer, ProtocolError, Query, Result, Status
@@ -58,7 +60,7 @@ class Desk(Protocol):
 
 
 class DoorLink:
-    """One link of a gateway or an operator."""
+    """One link of a gateway, of a node whose group sends a transfer, or of an operator."""
 
     def __init__(self, door: Door, sock: socket.socket, host: str) -> None:
         self.opened_at_s = door.now_s()
@@ -104,12 +106,12 @@ class DoorLink:
     def _on_secured(self) -> None:
         try:
             peer = self.socket.peer()
-            require_peer(peer, cluster_id=self._door.credentials.identity.cluster_id, roles=(GATEWAY, OPERATOR))
+            require_peer(peer, cluster_id=self._door.credentials.identity.cluster_id, roles=(GATEWAY, NODE, OPERATOR))
         except (HandshakeRefused, ValueError) as error:
             self.refuse(error)
             return
         self.name, self.role = peer.name, peer.role
-        self.socket.send(HELLO)
+        self.socket.send(hello(self._door.group_id))
 
     def _on_frame(self, frame: bytes) -> None:
         if not self.authenticated:
@@ -126,7 +128,7 @@ class DoorLink:
 
     def _on_hello(self, frame: bytes) -> None:
         try:
-            check_hello(frame)
+            check_hello(frame, self._door.group_id)
         except HandshakeRefused as error:
             self.refuse(error)
             return
@@ -135,8 +137,8 @@ class DoorLink:
         self.send(protocol.encode_message(self._door.desk.status()))
 
     def _on_submit(self, frame: bytes) -> None:
-        if self.role != GATEWAY:
-            raise ProtocolError("only a gateway sends commands")
+        if self.role == OPERATOR:
+            raise ProtocolError("an operator sends no commands here")
         for correlation, command in protocol.decode_submit(frame):
             try:
                 decode_command(command)
@@ -176,6 +178,7 @@ class Door:
         desk: Desk,
         *,
         credentials: LinkCredentials,
+        group_id: bytes,
         now_s: Callable[[], float],
         listen: Listen = Listener,
     ) -> None:
@@ -184,6 +187,7 @@ class Door:
         self.links: dict[DoorLink, None] = {}
         self.links_to_flush: dict[DoorLink, None] = {}
         self.credentials = credentials
+        self.group_id = group_id
         self.now_s = now_s
         self.refusals = Refusals(now_s)
         self._listener = listen(address[0], address[1], poller, self._on_accepted)

@@ -27,7 +27,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Final
+from typing import BinaryIO, Final
 
 EXIT_HALTED: Final = 70  # EX_SOFTWARE of sysexits.h: a replica that found itself wrong
 PAUSE_S_MIN: Final = 0.2
@@ -97,11 +97,17 @@ class _Running:
 class Supervisor:
     """Runs stages of children until a signal asks for the end. One per process: it takes over the signals.
 
-    ``say`` receives one line for each thing that an operator should know.
+    ``say`` receives one line for each thing that an operator should know. Without ``log_dir`` the children write to
+    the standard error of this process; without ``run_dir`` there are no pid files.
     """
 
     def __init__(
-        self, *, log_dir: Path, run_dir: Path, say: Callable[[str], None], stop_timeout_s: float = STOP_TIMEOUT_S
+        self,
+        *,
+        log_dir: Path | None,
+        run_dir: Path | None,
+        say: Callable[[str], None],
+        stop_timeout_s: float = STOP_TIMEOUT_S,
     ) -> None:
         self._log_dir = log_dir
         self._run_dir = run_dir
@@ -132,6 +138,13 @@ class Supervisor:
         stage = [_Running(child) for child in children]
         self._stages.append(stage)
         for running in stage:
+            self._start(running)
+
+    def add(self, children: Sequence[Child]) -> None:
+        """Start more children of the first stage."""
+        for child in children:
+            running = _Running(child)
+            self._stages[0].append(running)
             self._start(running)
 
     def tick(self, timeout_s: float) -> None:
@@ -167,10 +180,9 @@ class Supervisor:
             if exit_code is None:
                 return
             running.process = None
-            self._pid_file(running.child).unlink(missing_ok=True)
+            self._forget_pid(running.child)
             if exit_code == EXIT_HALTED:
-                last = self._last_lines(running.child, 1).strip()
-                self._say(f"{running.child.name} halted and stays down, see {self._log_file(running.child)}: {last}")
+                self._say(f"{running.child.name} halted and stays down{self._last_words(running.child)}")
                 return
             self._plan_restart(running, _describe_exit(exit_code))
         if running.start_again_s is not None and running.start_again_s <= time.monotonic():
@@ -179,9 +191,10 @@ class Supervisor:
     def _plan_restart(self, running: _Running, what_happened: str) -> None:
         pause_s = running.policy.died(time.monotonic())
         if running.policy.is_hopeless and not self._has_worked:
+            log_file = self._log_file(running.child)
+            end = "" if log_file is None else f" The end of {log_file}:\n{self._last_lines(log_file, LAST_LINES_SHOWN)}"
             raise ChildNeverWorked(
-                f"{running.child.name} {what_happened}, {EARLY_DEATHS_MAX} times since the start. "
-                f"The end of {self._log_file(running.child)}:\n{self._last_lines(running.child, LAST_LINES_SHOWN)}"
+                f"{running.child.name} {what_happened}, {EARLY_DEATHS_MAX} times since the start.{end}"
             )
         again = f"starting it again in {pause_s:g} s" if pause_s else "starting it again"
         self._say(f"{running.child.name} {what_happened}: {again}")
@@ -192,8 +205,7 @@ class Supervisor:
         running.start_again_s = None
         running.policy.started(time.monotonic())
         try:
-            _rotate(self._log_file(child))
-            with self._log_file(child).open("ab") as log:
+            with self._open_log(child) as log:
                 running.process = subprocess.Popen(
                     child.command,
                     stdin=subprocess.DEVNULL,
@@ -207,8 +219,10 @@ class Supervisor:
             # Such as a full disk or no memory: it may pass, and the other children need their supervisor.
             self._plan_restart(running, f"cannot be started ({error})")
             return
+        if self._run_dir is None:
+            return
         try:
-            pid_file = self._pid_file(child)
+            pid_file = self._run_dir / f"{child.name}.pid"
             pid_file.with_suffix(".new").write_text(f"{running.process.pid}\n", encoding="ascii")
             pid_file.with_suffix(".new").replace(pid_file)
         except OSError as error:
@@ -224,7 +238,7 @@ class Supervisor:
             running.process.kill()
             running.process.wait()
         running.process = None
-        self._pid_file(running.child).unlink(missing_ok=True)
+        self._forget_pid(running.child)
 
     def _drain_wake_pipe(self) -> None:
         try:
@@ -236,15 +250,28 @@ class Supervisor:
     def _on_stop_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._stop_requested = True
 
-    def _log_file(self, child: Child) -> Path:
-        return self._log_dir / f"{child.name}.log"
+    def _log_file(self, child: Child) -> Path | None:
+        return None if self._log_dir is None else self._log_dir / f"{child.name}.log"
 
-    def _pid_file(self, child: Child) -> Path:
-        return self._run_dir / f"{child.name}.pid"
+    def _open_log(self, child: Child) -> BinaryIO:
+        """Where the child writes: its own log, or a copy of our standard error."""
+        log_file = self._log_file(child)
+        if log_file is None:
+            return os.fdopen(os.dup(2), "wb")
+        _rotate(log_file)
+        return log_file.open("ab")
 
-    def _last_lines(self, child: Child, count: int) -> str:
+    def _forget_pid(self, child: Child) -> None:
+        if self._run_dir is not None:
+            (self._run_dir / f"{child.name}.pid").unlink(missing_ok=True)
+
+    def _last_words(self, child: Child) -> str:
+        log_file = self._log_file(child)
+        return "" if log_file is None else f", see {log_file}: {self._last_lines(log_file, 1).strip()}"
+
+    def _last_lines(self, log_file: Path, count: int) -> str:
         try:
-            with self._log_file(child).open("rb") as file:
+            with log_file.open("rb") as file:
                 file.seek(max(0, file.seek(0, os.SEEK_END) - LAST_BYTES_READ))
                 lines = file.read().decode("utf-8", "replace").splitlines()
         except OSError as error:

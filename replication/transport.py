@@ -17,7 +17,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from replication.handshake import HANDSHAKE_FRAME_BYTES_MAX, HELLO, HandshakeRefused, check_hello, require_peer
+from replication.handshake import HANDSHAKE_FRAME_BYTES_MAX, HandshakeRefused, check_hello, hello, require_peer
 from replication.identity import NODE
 from replication.links import FRAME_BYTES_MAX, FramedSocket
 from replication.messages import MalformedMessage, Message, decode
@@ -72,6 +72,7 @@ class PeerTransport:
         self,
         *,
         credentials: LinkCredentials,
+        group_id: bytes,
         bind: tuple[str, int],
         peers: Mapping[str, tuple[str, int]],
         poller: EventSource,
@@ -79,12 +80,14 @@ class PeerTransport:
     ) -> None:
         """Listen on `bind` (host, port) at once; OSError if that fails. `peers` are the other nodes' addresses.
 
-        The credentials say which node this is. `clock_s` is monotonic time in seconds.
+        The credentials say which node this is, `group_id` (16 bytes) which of its replicas. `clock_s` is monotonic time
+        in seconds.
         """
         node_id = credentials.identity.name
         assert node_id not in peers, f"{node_id} is not its own peer"
         self._node_id = node_id
         self._credentials = credentials
+        self._group_id = group_id
         self._peers: dict[str, list[tuple[str, int]]] = {}
         self._poller = poller
         self._clock_s = clock_s
@@ -213,7 +216,7 @@ class PeerTransport:
             self._refuse(link, error)
             return
         if not link.dialled_id:
-            link.socket.send(HELLO)
+            link.socket.send(hello(self._group_id))
 
     def _check_peer(self, link: "_PeerLink") -> None:
         peer = link.socket.peer()
@@ -233,12 +236,12 @@ class PeerTransport:
             self.on_message(link.peer_id, message)
             return
         try:
-            check_hello(frame)
+            check_hello(frame, self._group_id)
         except HandshakeRefused as error:
             self._refuse(link, error)
             return
         if link.dialled_id:
-            link.socket.send(HELLO)
+            link.socket.send(hello(self._group_id))
         if not link.socket.closed:
             self._on_proved(link)
 

@@ -3,7 +3,7 @@
 The first start makes the folder (replication.local_cluster), every later one goes on where the
 cluster was. This process only supervises (replication.supervisor); all work is done by its children::
 
-    tally up --+-- tally node --node node-1      stage 1
+    tally up --+-- tally node --node node-1      stage 1: one of each for every market group
                +-- tally node --node node-2
                +-- tally node --node node-3
                +-- tally gateway                 stage 2
@@ -22,8 +22,10 @@ from pathlib import Path
 from typing import Final
 
 from engine import FORM
-from replication.config import Address
+from replication.config import Address, Config
+from replication.config_watch import CHECK_EVERY_S
 from replication.local_cluster import GATEWAY_NAME, LOOPBACK, LocalCluster, free_port, require_free_port
+from replication.node_processes import NewGroups, replica_child
 from replication.supervisor import Child, ChildNeverWorked, Supervisor
 
 _WILDCARDS: Final = {"0.0.0.0": LOOPBACK, "::": "::1"}
@@ -44,6 +46,7 @@ class UpOptions:
     host: str = LOOPBACK
     port: int = 8080
     demo: bool = False
+    groups: int = 1
 
 
 def up(options: UpOptions) -> int:
@@ -51,7 +54,7 @@ def up(options: UpOptions) -> int:
 
     LocalClusterError or ConfigError, before anything was started, if the folder or a port cannot be used.
     """
-    with LocalCluster(options.directory) as cluster:
+    with LocalCluster(options.directory, groups=options.groups) as cluster:
         port = options.port or free_port()
         require_free_port(options.host, port)
         return _run(options, cluster, port)
@@ -66,16 +69,22 @@ def _run(options: UpOptions, cluster: LocalCluster, port: int) -> int:
     operator_key = ("--operator-key", str(cluster.operator_key_file))
     edge = ("--name", GATEWAY_NAME, *operator_key, "--host", options.host, "--port", str(port))
     try:
-        supervisor.start([_child(options, node_id, "node", *common, "--node", node_id) for node_id in config.nodes])
+        supervisor.start(_replicas(options, config, list(config.groups)))
         supervisor.start([_child(options, "gateway", "gateway", *common, *edge)])
         if _wait_until_ready(supervisor, address, cluster.log_dir):
             supervisor.declare_working()
             if options.demo:
                 demo = ("--url", f"http://{address}", "--data", str(cluster.directory))
                 supervisor.start([_child(options, "demo", "demo", *demo)])
-            _welcome(options, cluster, address)
+            _welcome(options, cluster, address, list(config.groups))
+        new_groups = NewGroups(config)
         while not supervisor.stop_requested:
-            supervisor.tick(timeout_s=60.0)
+            supervisor.tick(CHECK_EVERY_S)
+            found = new_groups.poll()
+            if found is not None:
+                config, added = found
+                _say(f"starting what was added: {', '.join(added)}")
+                supervisor.add(_replicas(options, config, added))
         _say("stopping")
     except ChildNeverWorked as error:
         print(f"tally up: {error}", file=sys.stderr, flush=True)
@@ -84,6 +93,12 @@ def _run(options: UpOptions, cluster: LocalCluster, port: int) -> int:
         supervisor.stop()
     _say("stopped; the same command goes on where this left off")
     return 0
+
+
+def _replicas(options: UpOptions, config: Config, groups: list[str]) -> list[Child]:
+    return [
+        replica_child(config, node_id, group, options.program) for group in groups for node_id in config.groups[group]
+    ]
 
 
 def _child(options: UpOptions, name: str, *arguments: str) -> Child:
@@ -125,12 +140,14 @@ def _is_ready(address: Address) -> bool:
         connection.close()
 
 
-def _welcome(options: UpOptions, cluster: LocalCluster, address: Address) -> None:
+def _welcome(options: UpOptions, cluster: LocalCluster, address: Address, groups: list[str]) -> None:
     _say(f"Tallystick is running: http://{address}")
     _write(f"  operator key  {cluster.operator_key_file}\n")
     _write(f"  data          {cluster.directory}\n")
     _write(f"  logs          {cluster.log_dir}\n")
     _write(f"  engine        {FORM}\n")
+    if len(groups) > 1:
+        _write(f"  groups        {', '.join(groups)}\n")
     if options.demo:
         _write("  demo          traders trade BTC-USD by themselves: open the page\n")
     if options.host not in _LOOPBACKS:

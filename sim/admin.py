@@ -1,15 +1,16 @@
 """``tally admin``: what operators do to a cluster, as opposed to the markets that it holds.
 
-Each command is a module with two functions: ``add_parser(commands)`` describes its options and sets ``run``, which
-takes what was parsed and answers the exit code.
+Each command has a module whose ``add_parser`` describes its options and sets ``run``, which takes what was parsed and
+answers the exit code.
 """
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Final
 
-from sim import admin_certs, admin_members
+from sim import admin_certs, admin_groups, admin_members
 
 _EXAMPLES: Final = """\
 examples:
@@ -17,22 +18,25 @@ examples:
   tally admin member list                                  who belongs to the cluster of this machine
   tally admin member replace node-1 node-4 10.0.9.14:7101 10.0.9.14:7201 --config production.toml
   tally admin transfer node-2                              hand the leadership over
+  tally admin group add metals --config production.toml --peer-port 7301 --door-port 7401
+  tally admin market add GLD EUR --group metals --tick 0.01 --lot 0.001
 
 `tally admin COMMAND --help` says more about each command.
 """
 
 
-def main(argv: list[str]) -> int:
-    """Run one command. Answers the exit code."""
+def main(argv: list[str], *, url: str = "", data_dir: Path = Path("tally-data")) -> int:
+    """Run one command. Answers the exit code. ``url`` and ``data_dir`` are where the exchange is, if nobody says."""
     parser = argparse.ArgumentParser(
         prog="tally admin",
-        description="Look after a cluster: its certificates, its members, its leader.",
+        description="Look after a cluster: its certificates, its members, its market groups.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (admin_certs, admin_members):
-        command.add_parser(commands)
+    admin_certs.add_parser(commands)
+    admin_members.add_parser(commands)
+    admin_groups.add_parser(commands, url=url, data_dir=data_dir)
     arguments = parser.parse_args(argv)
     code: int = arguments.run(arguments)
     return code

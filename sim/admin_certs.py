@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from replication.certificates import CA_CERTIFICATE, CA_KEY, Authority, CertificateError, make_certificates
-from replication.config import Config, ConfigError, load_config, node_addresses
+from replication.config import Config, ConfigError, load_config
 from replication.identity import GATEWAY, NAME, NODE, OPERATOR, Identity
+from replication.market_groups import all_nodes, groups_of_node
 from replication.private_directory import create_private_directory
 
 if TYPE_CHECKING:
@@ -85,15 +86,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _identities(config: Config, nodes: list[str], gateways: list[str], operators: list[str]) -> list[Identity]:
     for name in nodes:
-        node_addresses(config, name)
+        groups_of_node(config, name)
     others = [(GATEWAY, name) for name in gateways] + [(OPERATOR, name) for name in operators]
     for role, name in others:
         if NAME.fullmatch(name) is None:
             raise CertificateError(f"{name!r} is no name of a {role}: lower-case letters, digits and '-', at most 32.")
-        if name in config.nodes:
+        if name in all_nodes(config):
             raise CertificateError(f"{name!r} is a node of {config.path}: call the {role} something else.")
     if not nodes and not others:
-        nodes = list(config.nodes)
+        nodes = all_nodes(config)
     named = dict.fromkeys([(NODE, name) for name in nodes] + others)
     return [Identity(config.cluster_id, role, name) for role, name in named]
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from replication import protocol
-from replication.handshake import HANDSHAKE_FRAME_BYTES_MAX, HELLO, HandshakeRefused, check_hello, require_peer
+from replication.handshake import HANDSHAKE_FRAME_BYTES_MAX, HandshakeRefused, check_hello, hello, require_peer
 from replication.identity import NODE
 from replication.links import FramedSocket
 from replication.poller import Poller
@@ -31,10 +31,11 @@ class DoorUnreachable(Exception):
 class DoorClient:
     """One link to the door of `node_id`; use it in a ``with`` block."""
 
-    def __init__(self, node_id: str, address: tuple[str, int], credentials: LinkCredentials) -> None:
+    def __init__(self, node_id: str, address: tuple[str, int], group_id: bytes, credentials: LinkCredentials) -> None:
         """DoorUnreachable unless the node proves itself in time."""
         self._node_id = node_id
         self._where = f"{node_id} ({address[0]}:{address[1]})"
+        self._group_id = group_id
         self._credentials = credentials
         self._poller = Poller()
         self._open = False
@@ -98,8 +99,8 @@ class DoorClient:
     def _on_frame(self, frame: bytes) -> None:
         try:
             if not self._open:
-                check_hello(frame)
-                self._socket.send(HELLO)
+                check_hello(frame, self._group_id)
+                self._socket.send(hello(self._group_id))
                 self._socket.frame_bytes_max = protocol.FRAME_BYTES_MAX
                 self._open = True
             elif frame[:1] == bytes((protocol.ANSWER,)):

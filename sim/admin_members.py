@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from replication.config import Config, ConfigError, load_config, parse_address
 from replication.identity import OPERATOR
 from replication.local_cluster import OPERATOR_NAME
+from replication.market_groups import group_id, of_group
 from replication.member_desk import ASK_AGAIN
 from replication.tls import LinkCredentials, load_credentials
 from sim.admin_door import DoorClient, DoorUnreachable
@@ -78,6 +79,7 @@ def _add_config(parser: argparse.ArgumentParser, run: Any) -> None:
     parser.add_argument(
         "--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="the cluster's TOML file (%(default)s)"
     )
+    parser.add_argument("--group", metavar="NAME", help="which market group's members; the default one if not said")
     parser.add_argument(
         "--name", default=OPERATOR_NAME, help="whose certificate is shown to the replicas (%(default)s)"
     )
@@ -85,6 +87,7 @@ def _add_config(parser: argparse.ArgumentParser, run: Any) -> None:
     def guarded(arguments: argparse.Namespace) -> int:
         try:
             config = load_config(arguments.config)
+            config = of_group(config, arguments.group or config.group)
             code: int = run(Doors(config, load_credentials(config, OPERATOR, arguments.name)), arguments)
         except (AdminError, ConfigError) as error:
             print(f"tally admin: {error}", file=sys.stderr)
@@ -98,6 +101,7 @@ class Doors:
     """All doors that are known: those of the file, and those that members told of."""
 
     def __init__(self, config: Config, credentials: LinkCredentials) -> None:
+        self._group_id = group_id(config)
         self._credentials = credentials
         self._addresses: dict[str, tuple[str, int]] = {node_id: of.door for node_id, of in config.nodes.items()}
 
@@ -148,7 +152,7 @@ class Doors:
         raise AdminError(f"given up after {LEADER_TIMEOUT_S:.0f} s: {reason}")
 
     def _open(self, node_id: str) -> DoorClient:
-        return DoorClient(node_id, self._addresses[node_id], self._credentials)
+        return DoorClient(node_id, self._addresses[node_id], self._group_id, self._credentials)
 
 
 def _list(doors: Doors, arguments: argparse.Namespace) -> int:

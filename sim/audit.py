@@ -15,11 +15,21 @@ from engine.machine import Machine
 from projections.balances import Balances, BalancesDisagree
 from projections.order_book import OrderBooks
 from replication.archive import ArchiveDamaged, ArchiveGap
-from replication.replay import NothingToReplay, ReplayDiverged, print_replay
+from replication.replay import NothingToReplay, ReplayDiverged, group_directories, print_replay
 
 
 def main(directory: Path) -> int:
-    """Audit the archives below a folder. Answers the exit code: 0 only if everything was derived and equal."""
+    """Audit the archives below a folder, group by group. Answers the exit code: 0 only if all was derived and equal."""
+    directories = group_directories(directory)
+    codes = []
+    for group in directories:
+        if len(directories) > 1:
+            print(f"{'' if group == directory else chr(10)}group        {group}")
+        codes.append(_audit(group))
+    return max(codes)
+
+
+def _audit(directory: Path) -> int:
     balances, books = Balances(), OrderBooks()
 
     def fold(entry: Entry) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from replication.config import load_config, node_addresses, node_data_dir
 from replication.identity import NODE
 from replication.journal import Journal
+from replication.market_groups import group_id
 from replication.poller import GroupCommitPoller, Poller
 from replication.proposals import Outcome
 from replication.pysyncobj_adapter import RaftTiming
@@ -49,11 +50,12 @@ class Measured:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.clock = clock
         poller = Poller()
-        journal = Journal(data_dir / "journal", cluster_id=config.cluster_id, node_id=node_id)
+        journal = Journal(data_dir / "journal", cluster_id=group_id(config), node_id=node_id)
         transport = PeerTransport(
             credentials=load_credentials(config, NODE, node_id),
             bind=node_addresses(config, node_id).peer,
             peers={peer_id: addresses.peer for peer_id, addresses in config.nodes.items() if peer_id != node_id},
+            group_id=group_id(config),
             poller=poller,
             clock_s=time.monotonic,
         )

@@ -21,10 +21,11 @@ _POLL_S: Final = 0.02
 
 
 class LocalExchange:
-    """Three replicas and a gateway in ``directory``, on a free port. Use as a context manager."""
+    """Three replicas of each market group and a gateway in ``directory``, on a free port. Use as a context manager."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, groups: int = 1) -> None:
         self.directory = directory
+        self._groups = groups
         self.url = f"http://{LOOPBACK}:{free_port()}"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -40,7 +41,10 @@ class LocalExchange:
         started_s = time.monotonic()
         port = self.url.rpartition(":")[2]
         self._process = subprocess.Popen(
-            [sys.executable, str(TALLY), "up", "--data", str(self.directory), "--port", port],
+            [
+                *(sys.executable, str(TALLY), "up", "--data", str(self.directory)),
+                *("--port", port, "--groups", str(self._groups)),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.STDOUT,

@@ -28,6 +28,7 @@ CATALOGUES: Final = (
     "sim/mutants-engine-memory.txt",
     "sim/mutants-replication.txt",
     "sim/mutants-links.txt",
+    "sim/mutants-groups.txt",
 )
 
 

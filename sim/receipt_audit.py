@@ -21,7 +21,7 @@ from gateway.rendering import timestamp_text
 from replication.archive import ArchiveDamaged
 from replication.archive_reader import ArchiveReader, FoundEntry
 from replication.receipts import Receipt, archive_fault, entry_fault, statement
-from replication.replay import NothingToReplay, replica_directories
+from replication.replay import NothingToReplay, group_directories, replica_directories
 from replication.signing_key import is_signed
 from sim.receipt_file import ReceiptUnreadable, read_receipt
 
@@ -168,9 +168,11 @@ def _entry(receipt: Receipt) -> Finding:
 
 
 def _archives(receipt: Receipt, directory: Path) -> list[Finding]:
-    """Every archive below the directory that has this part of the history must have it like the receipt."""
+    """Every archive of the receipt's group that has this part of the history must have it like the receipt."""
     findings = []
-    for replica in replica_directories(directory):
+    # The folder itself has the archives of the default group, whatever that is called, or of the only group.
+    of_group = next((found for found in group_directories(directory)[1:] if found.name == receipt.group), directory)
+    for replica in replica_directories(of_group):
         where = f"archive of {replica.name}" if replica.name else "archive"
         try:
             found = _find(ArchiveReader(replica / "archive"), receipt.sequence)

@@ -226,14 +226,17 @@ class Simulation:
         tls_dir = self.directory / "tls"
         _make_certificates(names, tls_dir)
         timeout_ms = chance.choice([200, 300, 400])
+        nodes = {
+            name: NodeAddresses(Address(_HOST, 2 * number), Address(_HOST, 2 * number + 1))
+            for number, name in enumerate(names, start=1)
+        }
         return Config(
             path=self.directory / "cluster.toml",
             cluster_id=_CLUSTER_ID,
             group="main",
-            nodes={
-                name: NodeAddresses(Address(_HOST, 2 * number), Address(_HOST, 2 * number + 1))
-                for number, name in enumerate(names, start=1)
-            },
+            nodes=nodes,
+            groups={"main": nodes},
+            home="main",
             data_dir=self.directory / "data",
             ca_file=tls_dir / CA_CERTIFICATE,
             certificate_files=tls_dir / "{name}.crt",

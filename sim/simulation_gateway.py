@@ -10,11 +10,9 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, Final
 
-from prometheus_client import CollectorRegistry
-
-from gateway.metrics import GroupMetrics
+from gateway.metrics import GatewayMetrics
 from gateway.submissions import OnOutcome, Submissions
-from replication.handshake import HELLO, check_hello, require_peer
+from replication.handshake import check_hello, hello, require_peer
 from replication.identity import NODE
 from replication.links import FramedSocket
 from replication.protocol import RESULT, Status, decode_message, decode_results, encode_submit
@@ -39,7 +37,7 @@ class SimulatedGateway:
         self._network = network
         self._timeline = network.timeline
         self._chance = chance
-        self._submissions = Submissions(GroupMetrics(CollectorRegistry()))
+        self._submissions = Submissions(GatewayMetrics(nodes).group)
         self._links: dict[str, _DoorLink | None] = dict.fromkeys(nodes)
         self._dial_at_s = dict.fromkeys(nodes, 0.0)
         self._leader: _DoorLink | None = None
@@ -170,9 +168,9 @@ class _DoorLink:
         if self._open:
             self._gateway.receive(self, frame)
             return
-        check_hello(frame)
+        check_hello(frame, self._gateway.credentials.identity.cluster_id)
         self._open = True
-        self.send(HELLO)
+        self.send(hello(self._gateway.credentials.identity.cluster_id))
 
     def _on_closed(self, _reason: str) -> None:
         self._socket = None

@@ -11,10 +11,9 @@ import lmdb
 from engine.machine import Applied
 from replication.background_snapshot import WriterState
 from replication.config import Config
-from replication.node import Node
+from replication.node import Asker, Node
 from replication.platform import Platform
 from replication.replica import Replica
-from replication.server import DoorLink
 from replication.snapshots import SnapshotDamaged, SnapshotMeta, SnapshotPoint, SnapshotStore
 from sim.simulation_environment import CutOff
 
@@ -32,7 +31,7 @@ class WatchedNode(Node):
         self._process = process
         super().__init__(config, name, platform=platform)
 
-    def submit(self, link: DoorLink, correlation: int, command: bytes) -> None:
+    def submit(self, link: Asker, correlation: int, command: bytes) -> None:
         if not self._waiting:
             self._process.at_point("before-append")
         super().submit(link, correlation, command)

@@ -25,14 +25,16 @@ from engine.codec import (
     decode_events,
     encode_command,
     encode_event,
+    pack_route,
     pack_schedule,
     pack_tiers,
+    unpack_route,
     unpack_schedule,
     unpack_tiers,
 )
 from engine.commands import Command
 from engine.events import Event
-from engine.types import SECOND_LEG, FeeTier, ScheduleStep
+from engine.types import SECOND_LEG, FeeTier, ScheduleStep, TransferRoute
 
 NOW_NS = 1_750_075_200_123_456_789
 EVENT_OFFSET = 3  # the command of its entry that every example event belongs to
@@ -83,6 +85,13 @@ COMMANDS: tuple[Command, ...] = (
     commands.DecideSale(0, NOW_NS, 1, 1),
     commands.SubscribeSale(8, NOW_NS, 1, 600, 0, *ABSENT, b"s-1"),
     commands.SetMarketRate(0, NOW_NS, 1, 5_000, 1_000),
+    commands.NameGroup(0, NOW_NS, b"metals"),
+    commands.MirrorAccount(0, NOW_NS, 99, 0, 1, 200, 20, 300, 60_000, b"ana"),
+    commands.SendTransfer(7, NOW_NS, 2, 1_999, 2, b"metals", b"g-1"),
+    commands.ReceiveTransfer(
+        0, NOW_NS, 44, 19_99000, 5, pack_route(TransferRoute(b"main", b"metals", b"ana", b"EUR")), b"g-1"
+    ),
+    commands.SettleTransfer(0, NOW_NS, 44, 7),
 )
 EVENTS: tuple[Event, ...] = (
     events.CommandRejected(23, 0),
@@ -141,6 +150,10 @@ EVENTS: tuple[Event, ...] = (
     events.SaleSubscribed(43, 1, 8, 15_500, 600, 9_300_000),
     events.SaleSettled(43, 1, 8, 400, 6_200_000, 3_100_000),
     events.MarketRateSet(1, 5_000, 1_000),
+    events.GroupNamed(b"main"),
+    events.AccountMirrored(7, 99, 0, 1, b"ana"),
+    events.SentTransferChanged(44, 7, 2, 19_99000, 2, 7, b"metals", b"g-1"),
+    events.TransferReceived(44, 3, 1, 19_99000, 0, b"main", b"g-1"),
 )
 GOLDEN = Path(__file__).parent / "golden_records.txt"
 
@@ -209,6 +222,17 @@ def test_a_schedule_and_tiers_are_packed_as_documented() -> None:
     assert pack_tiers(tiers) == pack("<qii", 1, -2, 3) + pack("<qii", 1 << 62, -100_000, 0)
     assert unpack_schedule(pack_schedule(steps)) == steps and unpack_tiers(pack_tiers(tiers)) == tiers
     assert pack_schedule([]) == b"" == pack_tiers([]) and unpack_schedule(b"") == [] == unpack_tiers(b"")
+
+
+def test_a_route_is_packed_as_documented() -> None:
+    route = TransferRoute(b"main", b"b", b"ana", b"")
+    assert pack_route(route) == b"\x04main\x01b\x03ana\x00"
+    assert unpack_route(pack_route(route)) == route
+
+
+@pytest.mark.parametrize("data", [b"", b"\x04main\x01b\x03ana", b"\x04main\x01b\x03ana\x01", b"\x00" * 5])
+def test_other_bytes_are_no_route(data: bytes) -> None:
+    assert unpack_route(data) is None
 
 
 @pytest.mark.parametrize("length", [1, 4, 6, 9, 11])
@@ -283,6 +307,8 @@ def test_a_record_read_as_another_kind_is_refused() -> None:
     lengths_fit |= {("PlaceOrder", "SetMarketRules"), ("CreateTransfer", "SetMarketRules")}
     lengths_fit |= {("SetFeeTiers", "CreateMarket"), ("CreateAccount", "SetMarketRate")}
     lengths_fit |= {("CancelOrder", "SetMarketRate"), ("DecideTransfer", "SetMarketRate")}
+    lengths_fit |= {("MirrorAccount", "SetMarketRules"), ("SendTransfer", "SetAccountLimits")}
+    lengths_fit |= {("SettleTransfer", "DecideTransfer")}
     for command in COMMANDS:
         data = encode_command(command)
         for layout in COMMAND_LAYOUTS:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from engine import commands
-from engine.codec import COMMAND_LAYOUTS, EVENT_LAYOUTS, decode_commands, decode_events, encode_command
+from engine.codec import COMMAND_LAYOUTS, EVENT_LAYOUTS, decode_commands, decode_events, encode_command, pack_route
 from engine.entry import Entry
 from engine.invariants import assert_sound
 from engine.machine import Machine
@@ -39,6 +39,7 @@ from engine.types import (
     TRADING,
     VOID,
     MarketRules,
+    TransferRoute,
 )
 from tests.engine.exchange import ANA, BO, CY, DEE, EUR, GLD, GLD_EUR, OPS, START_NS, Exchange
 
@@ -117,6 +118,19 @@ def life_with_all_kinds() -> Exchange:
         commands.ResolveRequest(BO, 0, b"i1"),
         commands.MassCancel(OPS, 0, DEE, GLD_EUR, 2, b"mass"),
         commands.PlaceOrder(BO, 0, 9, BUY, 0, 0, 0, 0, 1, 0, 1, 0, b"refused"),
+    )
+    sent = x.machine.sequence + 2
+    route = pack_route(TransferRoute(b"metals", b"main", b"trader-1", b"EUR"))
+    x.run(
+        commands.NameGroup(0, 0, b"main"),
+        commands.SendTransfer(ANA, 0, EUR, 11, 0, b"metals", b"g1"),
+        commands.SendTransfer(BO, 0, GLD, 5, 0, b"metals", b"g2"),
+        commands.SendTransfer(BO, 0, GLD, 6, 0, b"metals", b"g3"),
+        commands.SettleTransfer(0, 0, sent, 0),
+        commands.SettleTransfer(0, 0, sent + 1, 7),
+        commands.ReceiveTransfer(0, 0, 9, 12, 0, route, b"g4"),
+        commands.ReceiveTransfer(0, 0, 10, 12, 5, route, b"g5"),
+        commands.MirrorAccount(0, 0, 40, TRADER, 1, 5, 0, 0, 0, b"elsewhere"),
     )
     x.set_schedule((0, CLOSED), (80_000, TRADING))
     x.now_ns += 2 * NS_PER_DAY - NS_PER_S  # over several steps, to yesterday's volumes

@@ -33,6 +33,7 @@ def busy_exchange() -> Exchange:
     exchange = Exchange(1_000)
     exchange.buy(ANA, 5, 900, "mine")
     exchange.run(
+        commands.NameGroup(0, 0, b"main"),
         commands.RequestWithdrawal(ANA, 0, EUR, 7, 0, b"x", b"to-cancel"),
         commands.CreateTransfer(BO, 0, ANA, EUR, 8, 0, 1, 0, b"to-decide"),
         commands.CreateSale(OPS, 0, *SALE),
@@ -96,6 +97,11 @@ KINDS: dict[str, tuple[Callable[[Exchange], Any], list[str], dict[str, Any]]] = 
         ["TransferChanged"],
         {"decision": 1},
     ),
+    "SendTransfer": (
+        lambda _: commands.SendTransfer(ANA, 0, EUR, 5, 0, b"metals", ID),
+        ["SentTransferChanged"],
+        {"to_group": b"metals-2"},
+    ),
     "SubscribeSale": (
         lambda _: commands.SubscribeSale(ANA, 0, 1, 3, 0, 0, 254, ID),
         ["SaleSubscribed"],
@@ -111,7 +117,8 @@ def _money(exchange: Exchange) -> list[tuple[int, int, int, int]]:
 
 def test_no_kind_of_request_is_forgotten_here() -> None:
     m = Machine()
-    requests = Requests(m.registry, m.receipts, m.trading, m.accounts, m.withdrawals, m.transfers, m.sales)
+    desks = (m.accounts, m.withdrawals, m.transfers, m.group_transfers, m.sales)
+    requests = Requests(m.registry, m.receipts, m.trading, *desks)
     assert {layout.record.__name__ for layout in COMMAND_LAYOUTS if requests.handles(layout.kind)} == {*KINDS}
 
 
@@ -171,6 +178,7 @@ def test_a_refusal_is_final_for_its_id(kind: str) -> None:
         "SubscribeSale": {"sale_id": 9},
         "RequestWithdrawal": {"asset_id": 9},
         "CreateTransfer": {"asset_id": 9},
+        "SendTransfer": {"asset_id": 9},
     }
     if kind == "CancelAllAfter":
         return  # cannot be refused once its id is good

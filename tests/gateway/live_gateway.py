@@ -19,9 +19,10 @@ import uvloop
 
 from gateway.connection import Connection
 from gateway.hot import HotConnection
-from gateway.serve import GatewayOptions, build_server
+from gateway.serve import GatewayOptions, GroupDoors, build_server
 from replication.tls import LinkCredentials
 from tests.gateway.one_replica import OneReplicaGroup
+from tests.replication.link_certificates import CLUSTER_ID
 from tests.replication.link_certificates import gateway as gateway_credentials
 
 MASTER_KEY = bytes(range(100, 132))
@@ -85,9 +86,13 @@ class LiveGateway:
         operator: tuple[str, str] | None = OPERATOR,
         request_timeout_ms: int = 3_000,
         receive_timeout_ms: int = 3_000,
+        others: dict[str, OneReplicaGroup] | None = None,
     ) -> None:
+        """``others`` are the market groups beside the home; one that is put there later is found within a second."""
         self.group = group or OneReplicaGroup()
         self._credentials = credentials or gateway_credentials()
+        self.others = others or {}
+        self._started_others = set(self.others)
         self._hot = hot
         self._operator = operator
         self._request_timeout_ms = request_timeout_ms
@@ -139,7 +144,8 @@ class LiveGateway:
 
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()
-        await self.group.open()
+        for group in (self.group, *self.others.values()):
+            await group.open()
         self.server = self._build()
         serving = self._loop.create_task(self.server.serve())
         while not self.server.started:
@@ -147,7 +153,24 @@ class LiveGateway:
         self.port = self.server.servers[0].sockets[0].getsockname()[1]
         self._listening.set()
         await serving
-        self.group.close()
+        for group in (self.group, *self.others.values()):
+            group.close()
+
+    async def add_group(self, name: str, group: OneReplicaGroup) -> None:
+        await group.open()
+        self.others[name] = group
+
+    def _other_doors(self) -> dict[str, GroupDoors]:
+        return {
+            name: GroupDoors(CLUSTER_ID, {node_id: door.address for node_id, door in group.doors.items()})
+            for name, group in self.others.items()
+        }
+
+    def _poll_groups(self) -> dict[str, GroupDoors] | None:
+        if self._started_others == set(self.others):
+            return None
+        self._started_others = set(self.others)
+        return self._other_doors()
 
     def _build(self) -> uvicorn.Server:
         server = build_server(
@@ -155,11 +178,14 @@ class LiveGateway:
                 host="127.0.0.1",
                 port=0,
                 doors={node_id: door.address for node_id, door in self.group.doors.items()},
+                group_id=CLUSTER_ID,
                 credentials=self._credentials,
                 master_key=MASTER_KEY,
                 bootstrap_operator=self._operator,
                 request_timeout_ms=self._request_timeout_ms,
                 receive_timeout_ms=self._receive_timeout_ms,
+                other_groups=self._other_doors(),
+                poll_groups=self._poll_groups,
             )
         )
         server.config.http = HotConnection if self._hot else Connection

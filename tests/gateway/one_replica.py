@@ -26,7 +26,7 @@ from engine.snapshot import state_hash
 from engine.types import EXCHANGE_ACCOUNT, NS_PER_S
 from replication import reads
 from replication.archive_reader import FoundEntry
-from replication.handshake import HELLO, check_hello
+from replication.handshake import check_hello, hello
 from replication.protocol import (
     COMMITTED,
     CUT_OFF,
@@ -77,7 +77,7 @@ class DoorLink(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         self.door.links.append(self)
-        self.send(HELLO)
+        self.send(hello(CLUSTER_ID))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.door.links.remove(self)
@@ -97,7 +97,7 @@ class DoorLink(asyncio.Protocol):
 
     def _receive(self, frame: bytes) -> None:
         if not self.ready:
-            check_hello(frame)
+            check_hello(frame, CLUSTER_ID)
             self.ready = True
             self.send(encode_message(self.door.status()))
         elif frame[0] == SUBMIT:
@@ -237,6 +237,8 @@ class OneReplicaGroup:
         if query.name == "state_hash":
             value = {"chain": self.machine.chain.hex(), "state_hash": state_hash(self.machine).hex()}
             return Answer(query.correlation, self.machine.sequence, value)
+        if query.name == "status":
+            return Answer(query.correlation, self.machine.sequence, {"node": self.leader, "transfers_stuck": 0})
         questions = {**reads.QUESTIONS, "receipt": self.receipt(node_id)}
         # This group is all that the questions need of a replica: its machine, its trades and its entries.
         answer = reads.answer(cast(Replica, self), query.name, query.arguments, questions)

@@ -9,6 +9,7 @@ import pytest
 from gateway.serve import GatewayOptions, build_server
 from tests.gateway.live_gateway import MASTER_KEY, OPERATOR, LiveGateway, Market, expect, limit_order
 from tests.gateway.one_replica import OneReplicaGroup
+from tests.replication.link_certificates import CLUSTER_ID
 from tests.replication.link_certificates import gateway as gateway_credentials
 
 
@@ -78,25 +79,25 @@ def test_metrics_count_requests_by_route_and_status(market: Market) -> None:
 
     placed = 'tally_http_requests_total{route="POST /v1/orders",status="201"}'
     refused = 'tally_http_requests_total{route="POST /v1/orders",status="422"}'
-    before = [metric(placed), metric(refused), metric("tally_commands_submitted_total")]
+    before = [metric(placed), metric(refused), metric('tally_commands_submitted_total{group="main"}')]
     expect(201, market.ana("POST", "/v1/orders", limit_order("sell", "1", "10.00")))
     expect(422, market.ana("POST", "/v1/orders", limit_order("sell", "1", "10.001")))
-    after = [metric(placed), metric(refused), metric("tally_commands_submitted_total")]
+    after = [metric(placed), metric(refused), metric('tally_commands_submitted_total{group="main"}')]
     assert [late - early for late, early in zip(after, before, strict=True)] == [1, 1, 2]
-    assert metric('tally_replica_link_up{node="node-1"}') == 1
-    assert metric("tally_sequence") == market.gateway.group.machine.sequence
+    assert metric('tally_replica_link_up{group="main",node="node-1"}') == 1
+    assert metric('tally_sequence{group="main"}') == market.gateway.group.machine.sequence
     expect(200, market.ana("DELETE", "/v1/orders"))
 
 
 def test_metrics_say_which_replicas_run_the_compiled_engine_and_which_force_to_disk(market: Market) -> None:
     text = market.gateway.client(None)("GET", "/metrics").body.decode()
     assert re.findall(r"^tally_replica_fsyncs(.*)$", text, re.MULTILINE) == [
-        '{node="node-1"} 0.0',
-        '{node="node-2"} 1.0',
+        '{group="main",node="node-1"} 0.0',
+        '{group="main",node="node-2"} 1.0',
     ]
     assert re.findall(r"^tally_replica_engine_compiled(.*)$", text, re.MULTILINE) == [
-        '{node="node-1"} 1.0',
-        '{node="node-2"} 0.0',
+        '{group="main",node="node-1"} 1.0',
+        '{group="main",node="node-2"} 0.0',
     ]
 
 
@@ -134,6 +135,7 @@ def test_options_are_checked_before_anything_starts() -> None:
                 host="127.0.0.1",
                 port=0,
                 doors={"node-1": ("127.0.0.1", 1)},
+                group_id=CLUSTER_ID,
                 credentials=gateway_credentials(),
                 master_key=MASTER_KEY[:16],
                 bootstrap_operator=OPERATOR,

@@ -74,7 +74,7 @@ def test_reads_are_spread_over_the_followers(three: Market) -> None:
     counted = answered_by(three)
     assert sorted(counted.values()) == [10, 10]
     text = three.public("GET", "/metrics").body.decode()
-    assert all(f'tally_reads_total{{node="{node}"}}' in text for node in counted)
+    assert all(f'tally_reads_total{{group="main",node="{node}"}}' in text for node in counted)
 
 
 def test_a_client_sees_what_it_did_wherever_it_reads(three: Market) -> None:

@@ -22,7 +22,7 @@ from gateway.groups import Group
 from gateway.metrics import GatewayMetrics
 from gateway.rendering import timestamp_text
 from tests.gateway.live_gateway import Client, LiveGateway, expect
-from tests.replication.link_certificates import gateway
+from tests.replication.link_certificates import CLUSTER_ID, gateway
 
 ROOT = Path(__file__).parents[2]
 PATH = ROOT / "docs" / "http-api.md"
@@ -47,6 +47,7 @@ def test_every_route_is_in_the_document() -> None:
     metrics = GatewayMetrics(["node-1"])
     group = Group(
         doors={"node-1": ("127.0.0.1", 1)},
+        group_id=CLUSTER_ID,
         credentials=gateway(),
         metrics=metrics.group,
         request_timeout_ms=1_000,

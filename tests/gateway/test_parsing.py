@@ -290,3 +290,19 @@ def test_a_number_in_a_path(text: str, number: int) -> None:
 @pytest.mark.parametrize("text", ["", "0", "-1", "01", "1.0", "abc", "\uff11", "9" * 20, "1\n"])
 def test_what_no_thing_can_have_as_its_number(text: str) -> None:
     assert parsing.number_of(text) is None
+
+
+@pytest.mark.parametrize(
+    ("query", "value", "rest"),
+    [
+        (b"group=metals", "metals", b""),
+        (b"limit=1&group=metals", "metals", b"limit=1"),
+        (b"group=metals&limit=1", "metals", b"limit=1"),
+        (b"limit=1&group=a%2Db&after=2", "a-b", b"limit=1&after=2"),
+        (b"group=one&group=two", "one", b"group=two"),
+        (b"groups=metals", None, b"groups=metals"),
+        (b"", None, b""),
+    ],
+)
+def test_one_parameter_is_taken_out_and_the_others_stay(query: bytes, value: str | None, rest: bytes) -> None:
+    assert parsing.take_parameter(query, "group") == (value, rest)

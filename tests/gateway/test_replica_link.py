@@ -21,7 +21,7 @@ from replication.server import Door, DoorLink
 from replication.tls import LinkCredentials
 from tests.gateway.live_gateway import LiveGateway, expect
 from tests.gateway.one_replica import OneReplicaGroup
-from tests.replication.link_certificates import NOW, credentials, gateway, node
+from tests.replication.link_certificates import CLUSTER_ID, NOW, credentials, gateway, node
 
 LONG_AGO = NOW - datetime.timedelta(days=30)
 OTHER_CLUSTER = Identity(b"d" * 16, NODE, "node-1")
@@ -59,16 +59,16 @@ def test_a_replica_that_proves_to_be_something_else_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("own", "complaint"),
+    ("own", "group_id", "complaint"),
     [
-        (lambda: gateway(made=LONG_AGO), "it says that our certificate has expired: renew it"),
-        (lambda: gateway(signed_by="another"), "it says that our certificate was signed by another CA than its own"),
-        (lambda: node("node-2"), "it turned this gateway away: its log says why"),
+        (lambda: gateway(made=LONG_AGO), CLUSTER_ID, "it says that our certificate has expired: renew it"),
+        (lambda: gateway(signed_by="another"), CLUSTER_ID, "it says that our certificate was signed by another CA"),
+        (gateway, b"o" * 16, "it is a replica of another market group"),
     ],
-    ids=["expired", "another CA", "a node"],
+    ids=["expired", "another CA", "another group"],
 )
 def test_a_gateway_that_a_door_refuses_says_so(
-    own: Callable[[], LinkCredentials], complaint: str, caplog: pytest.LogCaptureFixture
+    own: Callable[[], LinkCredentials], group_id: bytes, complaint: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
 
@@ -76,6 +76,7 @@ def test_a_gateway_that_a_door_refuses_says_so(
         with RealDoor() as address:
             group = Group(
                 doors={"node-1": address},
+                group_id=group_id,
                 credentials=own(),
                 metrics=GatewayMetrics(["node-1"]).group,
                 request_timeout_ms=200,
@@ -97,7 +98,9 @@ def test_a_gateway_stops_at_any_moment_of_its_attempts() -> None:
         doors = {node_id: door.address for node_id, door in replicas.doors.items()}
         for number in range(60):
             metrics = GatewayMetrics(doors).group
-            group = Group(doors=doors, credentials=gateway(), metrics=metrics, request_timeout_ms=200)
+            group = Group(
+                doors=doors, credentials=gateway(), group_id=CLUSTER_ID, metrics=metrics, request_timeout_ms=200
+            )
             group.start()
             await asyncio.sleep(number * 0.000_2)
             async with asyncio.timeout(10):
@@ -111,7 +114,9 @@ class RealDoor:
     """The door of a replica that leads, on a poller in a thread. The gateways of these tests get no further."""
 
     def __enter__(self) -> tuple[str, int]:
-        self._door = Door(("127.0.0.1", 0), Poller(), self, credentials=node("node-1"), now_s=time.monotonic)
+        self._door = Door(
+            ("127.0.0.1", 0), Poller(), self, credentials=node("node-1"), group_id=CLUSTER_ID, now_s=time.monotonic
+        )
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
@@ -151,4 +156,6 @@ def test_metrics_say_when_certificates_end() -> None:
     # The certificate counts whole seconds.
     ends_s = (NOW + datetime.timedelta(days=10)).timestamp()
     assert ends["tally_certificate_expiry_timestamp_seconds"] == pytest.approx(ends_s, abs=1)
-    assert ends['tally_replica_certificate_expiry_timestamp_seconds{node="node-2"}'] == pytest.approx(ends_s, abs=1)
+    assert ends['tally_replica_certificate_expiry_timestamp_seconds{group="main",node="node-2"}'] == pytest.approx(
+        ends_s, abs=1
+    )

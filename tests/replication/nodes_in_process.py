@@ -9,12 +9,14 @@ from engine.codec import decode_events, encode_command
 from engine.commands import Command
 from engine.events import Event
 from replication import protocol
-from replication.config import load_config
-from replication.handshake import HELLO, check_hello
+from replication.config import Config, load_config
+from replication.handshake import check_hello, hello
 from replication.identity import GATEWAY, OPERATOR
 from replication.links import FramedSocket
 from replication.local_cluster import GATEWAY_NAME, NODE_IDS, OPERATOR_NAME, LocalCluster
+from replication.market_groups import group_id
 from replication.node import Node
+from replication.platform import Platform
 from replication.poller import Poller
 from replication.protocol import Answer, Query, Result, Status
 from replication.tcp import connect
@@ -34,17 +36,30 @@ reserve_requests = 1_000
 """
 
 
-class NodesInProcess:
-    """Starts, ticks and stops the nodes of one cluster."""
+def make_cluster(directory: Path, groups: int = 1, *, log_settings: str = "") -> Config:
+    """The folder of a cluster with short times."""
+    with LocalCluster(directory, groups=groups) as cluster:
+        config_file = cluster.config_file
+        cluster.load()
+    config_file.write_text(config_file.read_text() + CLUSTER_SETTINGS.replace("[log]", f"[log]\n{log_settings}"))
+    return load_config(config_file)
 
-    def __init__(self, directory: Path, *, log_settings: str = "") -> None:
-        with LocalCluster(directory) as cluster:
-            config_file = cluster.config_file
-            cluster.load()
-        config_file.write_text(config_file.read_text() + CLUSTER_SETTINGS.replace("[log]", f"[log]\n{log_settings}"))
-        self.config = load_config(config_file)
-        self.nodes = {node_id: Node(self.config, node_id) for node_id in NODE_IDS}
+
+class NodesInProcess:
+    """Starts, ticks and stops the nodes of one market group; ``others`` are ticked beside it."""
+
+    def __init__(
+        self, directory: Path, config: Config | None = None, *, hurry: int = 1, log_settings: str = ""
+    ) -> None:
+        """Of the cluster in ``directory``, which is made if need be: its default group, or the one of ``config``.
+
+        With ``hurry`` the nodes' clock runs so many times as fast, elections excepted.
+        """
+        self.config = config or make_cluster(directory, log_settings=log_settings)
+        self._platform = Platform(now_s=lambda: time.monotonic() * hurry)
+        self.nodes = {node_id: Node(self.config, node_id, platform=self._platform) for node_id in NODE_IDS}
         self.links: list[GatewayLink] = []
+        self.others: list[NodesInProcess] = []
 
     def tick_until(self, condition: Callable[[], bool]) -> None:
         deadline_s = time.monotonic() + WITHIN_S
@@ -52,6 +67,9 @@ class NodesInProcess:
             assert time.monotonic() < deadline_s, [node.status() for node in self.nodes.values()]
             for node in list(self.nodes.values()):
                 node.tick(0.001)
+            for other in self.others:
+                for node in list(other.nodes.values()):
+                    node.tick(0.0)
             for link in self.links:
                 link.poller.poll(0.0)
 
@@ -64,7 +82,7 @@ class NodesInProcess:
         self.nodes.pop(node_id).close()
 
     def start(self, node_id: str) -> None:
-        self.nodes[node_id] = Node(self.config, node_id)
+        self.nodes[node_id] = Node(self.config, node_id, platform=self._platform)
 
     def close(self) -> None:
         for link in self.links:
@@ -96,6 +114,7 @@ class GatewayLink:
         self._cluster = cluster
         self._correlation = 0
         self._welcome = False
+        self._group_id = group_id(cluster.config)
         self.socket = FramedSocket(
             connect(*cluster.config.nodes[node_id].door),
             self.poller,
@@ -140,9 +159,9 @@ class GatewayLink:
 
     def _on_frame(self, frame: bytes) -> None:
         if not self._welcome:
-            check_hello(frame)
+            check_hello(frame, self._group_id)
             self._welcome = True
-            self.socket.send(HELLO)
+            self.socket.send(hello(self._group_id))
         elif frame[0] == protocol.RESULT:
             for result in protocol.decode_results(frame):
                 self.results[result.correlation] = result

@@ -4,33 +4,41 @@ import pytest
 
 from replication.handshake import (
     HANDSHAKE_FRAME_BYTES_MAX,
-    HELLO,
     PROTOCOL_VERSION,
     HandshakeRefused,
     check_hello,
+    hello,
     require_peer,
 )
 from replication.identity import GATEWAY, NODE, Identity, parse_identity
 
 CLUSTER = b"c" * 16
+HELLO = hello(CLUSTER)
 NODE_1 = Identity(CLUSTER, NODE, "node-1")
 
 
 def test_our_own_hello_is_accepted_and_small_enough() -> None:
-    check_hello(HELLO)
+    check_hello(HELLO, CLUSTER)
     assert len(HELLO) <= HANDSHAKE_FRAME_BYTES_MAX
 
 
 def test_another_version_is_named_with_the_remedy() -> None:
     later = HELLO[:5] + (PROTOCOL_VERSION + 1).to_bytes(2, "little") + b"whatever a later version says"
     with pytest.raises(HandshakeRefused, match=r"speaks version 3 .*this process version 2: install the same version"):
-        check_hello(later)
+        check_hello(later, CLUSTER)
 
 
-@pytest.mark.parametrize("frame", [b"", b"tally", HELLO[:-1], b"T" + HELLO[1:], b"\0" * 64])
+@pytest.mark.parametrize("frame", [b"", b"tally", HELLO[:6], b"T" + HELLO[1:], b"\0" * 64])
 def test_anything_else_is_no_hello(frame: bytes) -> None:
     with pytest.raises(HandshakeRefused, match="not a hello"):
-        check_hello(frame)
+        check_hello(frame, CLUSTER)
+
+
+def test_a_replica_of_another_group_is_named() -> None:
+    with pytest.raises(HandshakeRefused, match="another market group, or looks for one: correct the addresses"):
+        check_hello(hello(b"o" * 16), CLUSTER)
+    with pytest.raises(HandshakeRefused, match="another market group"):
+        check_hello(HELLO[:-1], CLUSTER)
 
 
 def test_the_expected_peer_is_welcome() -> None:

@@ -703,6 +703,7 @@ def test_15_a_stranger_is_cut_off_and_nothing_of_it_is_executed(tmp_path: Path) 
     poller = Poller()
     transport = PeerTransport(
         credentials=node("node-1"),
+        group_id=CLUSTER_ID,
         bind=("127.0.0.1", 0),
         peers={"node-2": ("127.0.0.1", 1)},
         poller=poller,

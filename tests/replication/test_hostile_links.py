@@ -12,7 +12,7 @@ from contextlib import closing, suppress
 
 import pytest
 
-from replication.handshake import HELLO
+from replication.handshake import hello
 from replication.identity import GATEWAY, NODE, Identity
 from replication.messages import ResponseVote, encode
 from replication.protocol import Answer, Query, Status
@@ -21,6 +21,7 @@ from replication.tls import LinkCredentials
 from tests.replication.link_certificates import CLUSTER_ID, NOW, credentials, gateway, node, operator
 from tests.replication.test_transport import Network, Node
 
+HELLO = hello(CLUSTER_ID)
 LONG_AGO = NOW - datetime.timedelta(days=30)
 TOMORROW = NOW + datetime.timedelta(days=1)
 OTHER_CLUSTER = b"d" * 16
@@ -33,7 +34,9 @@ class Ports:
         self.network = network
         self.node = network.start("node-2")
         self.served: list[object] = []
-        self.door = Door(("127.0.0.1", 0), network.poller, self, credentials=node("node-2"), now_s=network.clock)
+        self.door = Door(
+            ("127.0.0.1", 0), network.poller, self, credentials=node("node-2"), group_id=CLUSTER_ID, now_s=network.clock
+        )
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run)
 
@@ -134,7 +137,6 @@ STRANGERS: dict[str, tuple[str, Callable[[], LinkCredentials], str]] = {
     "expired, door": ("door", lambda: gateway(made=LONG_AGO), "its certificate has expired: renew it"),
     "not valid yet": ("peer", lambda: node("node-3", made=TOMORROW), "not valid yet: correct the clocks"),
     "gateway at the peer port": ("peer", lambda: gateway("node-3"), "that of gateway node-3, but only a node may be"),
-    "node at the door": ("door", lambda: node("node-3"), "that of node node-3, but only a gateway or operator may be"),
     "operator at the peer port": (
         "peer",
         lambda: operator("node-3"),

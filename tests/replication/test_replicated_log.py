@@ -14,7 +14,7 @@ from replication.poller import GroupCommitPoller, Poller
 from replication.replicated_log import Outcome, RaftTiming, ReplicatedLog, Role, SnapshotMissing
 from replication.snapshots import SnapshotMeta, SnapshotPoint, SnapshotStore, describe
 from replication.transport import PeerTransport
-from tests.replication.link_certificates import node
+from tests.replication.link_certificates import CLUSTER_ID, node
 from tests.replication.raft_harness import Cluster, RecordingMachine, World, between
 
 
@@ -470,6 +470,7 @@ class RealReplica:
         self.journal = Journal(directory / node_id / "journal", cluster_id=b"c" * 16, node_id=node_id)
         self.transport = PeerTransport(
             credentials=node(node_id),
+            group_id=CLUSTER_ID,
             bind=("127.0.0.1", 0),
             peers=dict.fromkeys(peer_ids, ("127.0.0.1", 1)),
             poller=self.poller,

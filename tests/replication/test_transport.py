@@ -13,6 +13,7 @@ from replication.messages import AppendEntries, Message, ResponseVote
 from replication.poller import Poller
 from replication.tls import LinkCredentials
 from replication.transport import PeerTransport
+from tests.replication.link_certificates import CLUSTER_ID
 from tests.replication.link_certificates import node as node_credentials
 
 
@@ -32,6 +33,7 @@ class Node:
         self.events: list[str] = []
         self.transport = PeerTransport(
             credentials=credentials,
+            group_id=CLUSTER_ID,
             bind=("127.0.0.1", 0),
             peers={peer_id: ("127.0.0.1", 1) for peer_id in ("node-1", "node-2", "node-3") if peer_id != node_id},
             poller=network.poller,
@@ -180,6 +182,7 @@ def test_a_node_that_is_no_peer_yet_is_linked(network: Network) -> None:
     one = network.start("node-1")
     stranger = PeerTransport(
         credentials=node_credentials("node-9"),
+        group_id=CLUSTER_ID,
         bind=("127.0.0.1", 0),
         peers={"node-1": one.transport.address},
         poller=network.poller,

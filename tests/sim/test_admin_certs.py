@@ -40,6 +40,22 @@ def test_one_call_makes_the_authority_and_every_node(config: Config, capsys: pyt
     assert printed[4].startswith("Copy each pair to its machine") and "ca.key off all of them" in printed[4]
 
 
+def test_nodes_of_other_market_groups_get_theirs_too(config: Config) -> None:
+    table = "".join(
+        f'[groups.metals.nodes.node-{number}]\npeer = "10.0.9.2{number}:7301"\ndoor = "10.0.9.2{number}:7401"\n'
+        for number in (2, 3, 4)
+    )
+    config.path.write_text(f"{config.path.read_text()}\n{table}")
+    assert certs(config) == 0
+    assert sorted(path.stem for path in config.ca_file.parent.glob("node-*.crt")) == [
+        "node-1",
+        "node-2",
+        "node-3",
+        "node-4",
+    ]
+    load_credentials(config, NODE, "node-4")
+
+
 def test_single_ones_are_added_later_by_the_same_authority(config: Config) -> None:
     assert certs(config, "--node", "node-2") == 0
     authority = config.ca_file.read_bytes()

@@ -34,7 +34,7 @@ def ana(exchange: LocalExchange) -> Client:
 def reads_by_node(exchange: LocalExchange) -> dict[str, float]:
     with urlopen(f"{exchange.url}/metrics", timeout=10) as answer:
         lines = [line for line in answer.read().decode().splitlines() if line.startswith("tally_reads_total{")]
-    return {line.split('"')[1]: float(line.split()[1]) for line in lines}
+    return {line.split('node="')[1].split('"')[0]: float(line.split()[1]) for line in lines}
 
 
 def get(client: Client, path: str) -> dict[str, Any]:

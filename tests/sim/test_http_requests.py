@@ -14,8 +14,13 @@ from engine.commands import (
     Deposit,
     ListMarket,
     MassCancel,
+    MirrorAccount,
+    NameGroup,
     PlaceOrder,
     PlaceSpecialOrder,
+    ReceiveTransfer,
+    SendTransfer,
+    SettleTransfer,
     Tick,
 )
 from engine.events import AccountCreated, AssetCreated, MarketCreated
@@ -24,8 +29,10 @@ from sim.http_operator_requests import operator_request
 from sim.http_requests import trader_request
 from sim.part_names import PartNames
 
-# Who lists a market has more to say by now, keys are the driver's own affair, and only the leader ticks.
-NO_REQUEST = (CreateMarket, CreateApiKey, Tick)
+# Who lists a market has more to say by now, keys are the driver's own affair, and only the leader ticks. What goes on
+# between groups is carried by gateways and relays: a scenario is about one group.
+BETWEEN_GROUPS = (NameGroup, MirrorAccount, SendTransfer, ReceiveTransfer, SettleTransfer)
+NO_REQUEST = (CreateMarket, CreateApiKey, Tick, *BETWEEN_GROUPS)
 PACKED = {"steps": pack_schedule([ScheduleStep(31_800, 1)]), "tiers": pack_tiers([FeeTier(5, 1, 2)])}
 
 
