@@ -113,7 +113,7 @@ def _sections(machine: Machine) -> bytearray:
     _write_by(partial(append_orders, index), out)
     _write(out, WITHDRAWAL_ROW, machine.withdrawals.rows())
     _write(out, TRANSFER_ROW, machine.transfers.rows())
-    _write(out, VOLUME_ROW, trading.volumes.rows(machine.timestamp_ns))
+    _write_by(partial(trading.volumes.append_rows, machine.timestamp_ns), out)
     _write(out, SALE_ROW, machine.sales.sale_rows())
     _write(out, SUBSCRIPTION_ROW, machine.sales.subscription_rows())
     return out
