@@ -77,7 +77,7 @@ class Volumes:
         return volume.sum_units
 
     def append_rows(self, timestamp_ns: int, out: bytearray) -> int:
-        """Append a :data:`VOLUME_ROW` for each day that counts today or will count later, ascending. Answers how many."""
+        """Append a :data:`VOLUME_ROW` for each day that counts now or will count later, ascending. Answers how many."""
         first_day, size = timestamp_ns // NS_PER_DAY - VOLUME_DAYS, len(out)
         for account_id in range(self._volumes.accounts_end()):
             volume = self._volumes.first_of(account_id)
