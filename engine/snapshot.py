@@ -102,21 +102,21 @@ def _sections(machine: Machine) -> bytearray:
         )
     )
     assets = [asset for asset in registry.assets if asset is not None]
-    _write(out, ASSET_ROW, [((a.decimals, a.created_sequence), (a.name,)) for a in assets])
+    _write_named(out, ASSET_ROW, (((a.decimals, a.created_sequence), a.name) for a in assets))
     markets = [market for market in registry.markets if market is not None]
     _write(out, MARKET_ROW, [(market_row(market), ()) for market in markets])
     _write(out, SESSION_ROW, [session_row(market.session) for market in trading.markets])
-    _write(out, ACCOUNT_ROW, [((a.role, a.created_sequence), (a.name,)) for a in registry.accounts[1:]])
+    _write_named(out, ACCOUNT_ROW, (((a.role, a.created_sequence), a.name) for a in registry.accounts[1:]))
     _write(out, STANDING_ROW, [(row, ()) for row in standing_rows(registry)])
     keys = [registry.api_keys[key_id] for key_id in sorted(registry.api_keys)]
     _write(out, API_KEY_ROW, [((k.account_id, k.created_sequence), (k.key_id, k.sealed_secret)) for k in keys])
-    _write(out, DEPOSIT_ROW, ((receipt, (name,)) for name, receipt in registry.deposits.items()))
+    _write_named(out, DEPOSIT_ROW, zip(registry.deposits.values(), registry.deposits, strict=True))
     _write_by(ledger.append_rows, out)
     _write(out, SUPPLY_ROW, [(row, ()) for row in ledger.supplies()])
     _write_by(partial(append_orders, index), out)
     _write(out, WITHDRAWAL_ROW, machine.withdrawals.rows())
     _write(out, TRANSFER_ROW, machine.transfers.rows())
-    _write(out, VOLUME_ROW, trading.volumes.rows(machine.timestamp_ns))
+    _write_by(partial(trading.volumes.append_rows, machine.timestamp_ns), out)
     _write(out, SALE_ROW, machine.sales.sale_rows())
     _write(out, SUBSCRIPTION_ROW, machine.sales.subscription_rows())
     _write(out, GROUP_ROW, [machine.group_transfers.name_row()])
@@ -237,6 +237,18 @@ def _write_by(append_rows: Callable[[bytearray], int], out: bytearray) -> None:
     start = len(out)
     out += _COUNT.pack(0)
     _COUNT.pack_into(out, start, append_rows(out))
+
+
+def _write_named(out: bytearray, layout: Struct, rows: Iterable[tuple[tuple[int, ...], bytes]]) -> None:
+    """As :func:`_write`, for the many rows that have one text."""
+    start, count, pack = len(out), 0, layout.pack
+    out += _COUNT.pack(0)
+    for row, name in rows:
+        count += 1
+        out += pack(*row)
+        out.append(len(name))
+        out += name
+    _COUNT.pack_into(out, start, count)
 
 
 def _write(out: bytearray, layout: Struct, rows: Iterable[tuple[tuple[int, ...], tuple[bytes, ...]]]) -> None:
