@@ -2,16 +2,16 @@ cimport cython
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 
 from engine cimport wire
+from engine.arena cimport Arena
 from engine.hash_index cimport HashIndex
 
 cdef int ID_LENGTH_MAX
 cdef int64_t REQUEST_MEMORY_NS
 cdef bytes _IS_ID_CHARACTER
-cdef int _SEQUENCE, _REMEMBERED_AT, _SUBJECT, _ACCOUNT, _REASON, _KIND, _CONTENT_LENGTH, _ID_LENGTH, _SLOT, _HEADER_SIZE
+cdef int _SEQUENCE, _REMEMBERED_AT, _SUBJECT, _ACCOUNT, _REASON, _KIND, _CONTENT_LENGTH, _ID_LENGTH, _HEADER_SIZE
 cdef int _STORED_ID_LENGTH_MAX, _CONTENT_LENGTH_MAX
-cdef int _USED, _NEXT, _SEGMENT_HEADER_SIZE, _SEGMENT_SIZE, _UNIT, _UNIT_SHIFT, _SEGMENT_SHIFT
-cdef int _SEGMENTS_MAX, _USUAL_SIZE
-cdef uint64_t _ACCOUNT_ID_MAX, _UNIT_MASK
+cdef int UNIT, SEGMENT_SHIFT, _SEGMENTS_MAX, _USUAL_SIZE
+cdef uint64_t _ACCOUNT_ID_MAX, UNIT_MASK, SECOND_LEG
 cdef int _INDEX_SHIFT
 
 
@@ -23,12 +23,10 @@ cpdef bint id_is_valid_at(bytes data, Py_ssize_t start, Py_ssize_t length) excep
 cdef class Receipts:
     cdef uint64_t _hash_key
     cdef HashIndex _index
+    cdef readonly Arena arena
     cdef list _segments
-    cdef list _free
     cdef uint64_t _head
     cdef int64_t _head_at_ns
-    cdef uint64_t _tail_number
-    cdef bytearray _tail
 
     cpdef uint64_t hash_of(self, uint64_t account_id, bytes data, Py_ssize_t start, Py_ssize_t length) except? 0xA5A5A5
     cpdef int prefetch(self, uint64_t hashed) except -1
@@ -50,8 +48,8 @@ cdef class Receipts:
     @cython.locals(segment=bytearray, at=Py_ssize_t)
     cpdef int settle(self, uint64_t reference, uint16_t reason, uint64_t subject_id) except -1
 
-    cpdef int name_order(self, uint64_t reference, uint32_t slot) except -1
-    cpdef uint32_t order_slot(self, uint64_t reference) except? 0xA5A5A5A5
+    @cython.locals(segment=bytearray, at=Py_ssize_t, subject_id=uint64_t)
+    cpdef uint64_t order_id(self, uint64_t reference) except? 0xA5A5A5A5A5A5A5A5
     cpdef uint64_t account_id(self, uint64_t reference) except? 0xA5A5A5A5A5A5A5A5
     cpdef uint16_t kind(self, uint64_t reference) except? 0xA5A5
     cpdef uint64_t sequence(self, uint64_t reference) except? 0xA5A5A5A5A5A5A5A5
@@ -79,31 +77,15 @@ cdef class Receipts:
     @cython.locals(reference=uint64_t)
     cpdef list in_queue_order(self)
 
-    @cython.locals(reference=uint64_t, segment=bytearray, at=Py_ssize_t, size=Py_ssize_t, row=Py_ssize_t)
-    cpdef Py_ssize_t append_rows(self, bytearray out) except -1
-    @cython.locals(
-        _=Py_ssize_t, record=Py_ssize_t, length=Py_ssize_t, content_length=Py_ssize_t, start=Py_ssize_t,
-        reference=uint64_t, reason=uint16_t,
-    )
-    cpdef Py_ssize_t read_rows(self, bytes data, Py_ssize_t position, Py_ssize_t count) except -1
-
-    @cython.locals(wanted=Py_ssize_t)
-    cpdef int reserve(self, Py_ssize_t count) except -1
-    cpdef Py_ssize_t segment_count(self) except -1
-    @cython.locals(at=Py_ssize_t, used=Py_ssize_t)
-    cdef uint64_t _append(self, Py_ssize_t size) except 0
-    @cython.locals(number=uint64_t)
-    cdef int _open_segment(self) except -1
-    cdef int _add_segment(self, bytearray segment) except -1
-    @cython.locals(segment=bytearray, at=Py_ssize_t, end=Py_ssize_t, number=uint64_t)
+    @cython.locals(segment=bytearray, at=Py_ssize_t)
     cpdef uint64_t after(self, uint64_t reference) except? 1
-    @cython.locals(number=uint64_t)
     cdef int _drop_oldest(self) except -1
+
+    @cython.locals(reference=uint64_t, after=uint64_t)
+    cpdef int read_arena(self) except -1
     @cython.locals(segment=bytearray, at=Py_ssize_t, seed=uint64_t, length=Py_ssize_t)
     cdef uint64_t _hash_of(self, uint64_t reference) except? 0xA5A5A5A5A5A5A5A5
 
 
-cdef int _clear(bytearray segment) except -1
-cdef Py_ssize_t _whole(Py_ssize_t position) except -1
 cdef Py_ssize_t _size(bytearray segment, Py_ssize_t at) except -1
 cdef bint _has_id(bytearray segment, Py_ssize_t at, bytes data, Py_ssize_t start, Py_ssize_t length) except -1

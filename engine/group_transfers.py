@@ -233,11 +233,6 @@ class GroupTransfers:
         transfer = self._received.get((from_group, transfer_id))
         return None if transfer is None else transfer_received(transfer)
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing that a snapshot must tell."""
-        return not (self.name or self._sent or self._received)
-
     def name_row(self) -> Row:
         return (self._named_sequence,), (self.name,)
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from engine.arena import SEGMENT_SHIFT
 from engine.book import BookSide
+from engine.closed_orders import ClosedOrders
 from engine.dedup import Receipts
 from engine.machine import Machine
 from engine.market import Market
@@ -35,6 +37,7 @@ from engine.uncross import indicative_price
 def assert_sound(machine: Machine) -> None:
     """Check balances, holds, orders and books against each other. Takes time in proportion to the state."""
     held_units = _assert_orders_sound(machine)
+    _assert_closed_orders_sound(machine.trading.index)
     for holds in (machine.withdrawals.holds(), machine.transfers.holds(), machine.sales.holds()):
         for account_id, asset_id, units in holds:
             held_units[account_id, asset_id] = held_units.get((account_id, asset_id), 0) + units
@@ -44,6 +47,8 @@ def assert_sound(machine: Machine) -> None:
         _assert_stops_sound(market)
         _assert_session_sound(machine, market)
     _assert_receipts_sound(machine.receipts)
+    machine.receipts.arena.assert_digests_fit()
+    machine.trading.index.closed.arena.assert_digests_fit()
 
 
 def _assert_receipts_sound(receipts: Receipts) -> None:
@@ -55,24 +60,52 @@ def _assert_receipts_sound(receipts: Receipts) -> None:
         receipt = receipts.after(receipt)
 
 
+def _assert_closed_orders_sound(index: OrderIndex) -> None:
+    """Check every row by itself, and that those and only those are found whose receipt is remembered."""
+    closed: ClosedOrders = index.closed
+    remembered = 0
+    by_segment: dict[int, int] = {}
+    row = closed.oldest()
+    while row:
+        order_id = closed.order_id(row)
+        if closed.is_remembered(row):
+            remembered += 1
+            by_segment[row >> SEGMENT_SHIFT] = by_segment.get(row >> SEGMENT_SHIFT, 0) + 1
+            order = closed.copy(row)
+            assert index.find_row(order_id) == row, ("a closed order is not found by its number", order_id)
+            assert order.status not in (OPEN, WAITING), ("an open order is among the closed ones", order_id)
+            assert order.open_lots == 0 and order.held_units == 0, ("a closed order holds", order_id)
+            _assert_order_sound(index, order)
+        else:
+            assert index.find_row(order_id) != row, ("an order outlives its receipt", order_id)
+        row = closed.after(row)
+    assert remembered == len(closed), ("closed orders are miscounted", remembered, len(closed))
+    for segment, count in by_segment.items():
+        assert closed.remembered_in(segment) == count, ("a segment's closed orders are miscounted", segment, count)
+    assert remembered or not closed.oldest(), "rows of which nobody is remembered are not dropped"
+
+
+def _assert_order_sound(index: OrderIndex, order: Order) -> None:
+    """What holds for open and for closed orders."""
+    receipts = index.receipts
+    assert receipts.arena.holds(receipts.arena.position(order.receipt)), ("its receipt is forgotten", order.order_id)
+    assert receipts.order_id(order.receipt) == order.order_id, ("not its receipt", order.order_id)
+    parts = order.open_lots + order.executed_lots + order.prevented_lots + order.cancelled_lots
+    assert order.quantity_lots == parts, ("quantity is not the sum of its parts", order.order_id)
+    assert 0 <= order.fee_overpaid_ppm < FEE_SCALE, ("fee not rounded up once", order.order_id)
+
+
 def _assert_orders_sound(machine: Machine) -> dict[tuple[int, int], int]:
-    """Check every order by itself. Answers what all open orders hold, by account and asset."""
+    """Check every open order by itself. Answers what all of them hold, by account and asset."""
     held_units: dict[tuple[int, int], int] = {}
     open_count = 0
     open_by_market: dict[int, int] = {}
     waiting_by_account: dict[int, int] = {}
     index: OrderIndex = machine.trading.index
-    for order in index.remembered():
-        parts = order.open_lots + order.executed_lots + order.prevented_lots + order.cancelled_lots
-        assert index.find(order.order_id) is order, ("an order is not found by its number", order.order_id)
-        assert index.receipts.subject_id(order.receipt) == order.order_id, ("not its receipt", order.order_id)
-        assert index.receipts.order_slot(order.receipt) == order.slot, ("not its receipt's order", order.order_id)
-        assert order.quantity_lots == parts, ("quantity is not the sum of its parts", order.order_id)
-        assert 0 <= order.fee_overpaid_ppm < FEE_SCALE, ("fee not rounded up once", order.order_id)
-        if order.status not in (OPEN, WAITING):
-            assert order.open_lots == 0 and order.held_units == 0, ("a closed order holds", order.order_id)
-            assert not order.level, ("a closed order rests", order.order_id)
-            continue
+    for order in index.pool.in_use():
+        assert index.find_open(order.order_id) is order, ("an order is not found by its number", order.order_id)
+        assert order.status in (OPEN, WAITING), ("a closed order is among the open ones", order.order_id)
+        _assert_order_sound(index, order)
         open_count += 1
         market = machine.trading.market_of(order)
         open_by_market[order.market_id] = open_by_market.get(order.market_id, 0) + 1
@@ -111,8 +144,8 @@ def _assert_orders_sound(machine: Machine) -> dict[tuple[int, int], int]:
 
 def _assert_pair_sound(machine: Machine, order: Order) -> None:
     """While both legs of a pair live, neither was touched."""
-    other = machine.trading.index.find(order.linked_order_id)
-    if other is not None and other.status in (OPEN, WAITING):
+    other = machine.trading.index.find_open(order.linked_order_id)
+    if other is not None:
         assert order.executed_lots == 0 and order.prevented_lots == 0, ("a touched leg has another", order.order_id)
         assert other.linked_order_id == order.order_id, order.order_id
 

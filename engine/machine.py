@@ -159,7 +159,7 @@ class Machine:
     def reserve(self, requests: int) -> None:
         """Have memory ready for so many more requests: getting new memory from the system takes time by itself."""
         self.receipts.reserve(requests)
-        self.trading.index.pool.reserve(requests)
+        self.trading.index.reserve(requests)
 
     def apply(self, timestamp_ns: int, commands: bytes) -> Applied:
         """Execute the records of one entry. CodecError, and nothing changed, if they are malformed."""
@@ -216,6 +216,7 @@ class Machine:
         else:
             self._operate(command.record)
             self._publish_auctions()
+        self.trading.index.write_down_closed()
 
     def _is_timely(self, issued_at_ns: int) -> bool:
         """Was this signed at most so long before or after the entry's time, which is never negative?"""
@@ -244,6 +245,7 @@ class Machine:
                 assert kind == SALE_CLOSES, timer
                 self.sales.on_closes(subject_id, now_ns, emit)
             self._publish_auctions()
+            self.trading.index.write_down_closed()
 
     def _market(self, market_id: int) -> Market:
         market = self.trading.market(market_id)

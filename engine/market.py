@@ -176,11 +176,12 @@ class Market:
         self.adjust_hold(order, 0)
         if order.is_special and order.expires_at_ns:
             self.timers.forget(ORDER_EXPIRES, order.order_id)
+        self.index.close(order)
 
     def close_other_leg(self, order: Order, emit: EventWriter) -> None:
         """One cancels the other: what became of this leg ends the other one (rulebook F7)."""
         if order.is_special and order.linked_order_id:
-            other = self.index.find(order.linked_order_id)
+            other = self.index.find_open(order.linked_order_id)
             if other is not None and other.status in (OPEN, WAITING):
                 self.cancel(other, CLOSED_OTHER_LEG, emit)
 
@@ -211,7 +212,7 @@ class Market:
             return self._need(order, order.price_ticks)
         need_units = self.need_once_elected(order)
         if order.linked_order_id:
-            other = self.index.find(order.linked_order_id)
+            other = self.index.find_open(order.linked_order_id)
             assert other is not None, order.order_id
             return max(0, need_units - other.held_units)
         return need_units

@@ -21,6 +21,8 @@ cdef class NumberIndex:
     cpdef uint32_t find(self, uint64_t number) except? 0xA5A5A5A5
     @cython.locals(key=uint64_t, found=uint64_t, chunk=bytearray)
     cpdef int add(self, uint64_t number, uint32_t value) except -1
+    @cython.locals(found=uint64_t, places=bytearray)
+    cpdef int replace(self, uint64_t number, uint32_t value) except -1
     @cython.locals(key=uint64_t, found=uint64_t, chunk=bytearray, used=uint32_t)
     cpdef int remove(self, uint64_t number) except -1
     @cython.locals(found=uint64_t)

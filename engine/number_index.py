@@ -55,6 +55,13 @@ class NumberIndex:
         wire.put_u32(chunk, _USED, wire.get_u32(chunk, _USED) + 1)
         self._length += 1
 
+    def replace(self, number: int, value: int) -> None:
+        """Let a number that is there stand for another value."""
+        found = self._chunk_of(number >> _CHUNK_BITS)
+        assert found, number
+        places = self._chunks[found]
+        wire.put_u32(places, _HEADER_SIZE + _PLACE_SIZE * (number & _CHUNK_MASK), value)
+
     def remove(self, number: int) -> None:
         """Take out a number that is there."""
         key = number >> _CHUNK_BITS

@@ -16,7 +16,7 @@ from engine.withdrawals cimport Withdrawals
 
 cdef int PLACE_ORDER, CANCEL_ORDER, AMEND_ORDER, PLACE_SPECIAL_ORDER, PLACE_OCO, _REQUEST_WITHDRAWAL, _CREATE_TRANSFER
 cdef int _SEND_TRANSFER
-cdef int FORGOTTEN_PER_COMMAND_MAX, OPEN, WAITING
+cdef int FORGOTTEN_PER_COMMAND_MAX
 
 
 @cython.final
@@ -38,7 +38,7 @@ cdef class Requests:
     ) except -1
     @cython.locals(data=bytes, start=Py_ssize_t, length=Py_ssize_t)
     cpdef int prefetch(self, OrderCommand command) except -1
-    @cython.locals(_=int, receipt=uint64_t, order=Order)
+    @cython.locals(_=int, receipt=uint64_t, order_id=uint64_t, order=Order)
     cpdef int forget_old(self, int64_t timestamp_ns) except -1
     @cython.locals(receipts=Receipts, written=Py_ssize_t, subject_id=uint64_t, reason=int, order=Order)
     cdef int _execute(self, OrderCommand command, uint64_t sequence, int64_t timestamp_ns, EventWriter emit) except -1

@@ -42,10 +42,8 @@ from engine.types import (
     EITHER_SIDE,
     EVERYONE,
     FORGOTTEN_PER_COMMAND_MAX,
-    OPEN,
     OPERATOR,
     SECOND_LEG,
-    WAITING,
 )
 from engine.withdrawals import Withdrawals, is_valid_destination
 
@@ -150,14 +148,14 @@ class Requests:
             receipt = self._receipts.oldest_due(timestamp_ns)
             if not receipt:
                 break
-            order = self._trading.index.find(self._receipts.subject_id(receipt))
-            if order is None or order.receipt != receipt:
+            order_id = self._receipts.order_id(receipt)
+            order = self._trading.index.find_open(order_id)
+            if order is None:
+                self._trading.index.forget(order_id)
                 self._receipts.forget_oldest()
-            elif order.status in (OPEN, WAITING):
-                order.receipt = self._receipts.keep_oldest(timestamp_ns)
             else:
-                self._trading.index.forget(order)
-                self._receipts.forget_oldest()
+                assert order.receipt == receipt, order_id
+                order.receipt = self._receipts.keep_oldest(timestamp_ns)
 
     def _execute(self, command: OrderCommand, sequence: int, timestamp_ns: int, emit: EventWriter) -> None:
         receipts, written = self._receipts, emit.length
@@ -179,7 +177,6 @@ class Requests:
             subject_id = 0 if reason else sequence
         elif command.kind in (CANCEL_ORDER, AMEND_ORDER):
             order = self._order_named(command)
-            # While it is executed the order may be closed, but it is not forgotten.
             subject_id = 0 if order is None else order.order_id
             if command.kind == CANCEL_ORDER:
                 reason = self._trading.cancel(order, timestamp_ns, emit)
@@ -218,9 +215,9 @@ class Requests:
             sequence,
             timestamp_ns,
         )
-        leg = None if reason else self._trading.index.find(sequence + SECOND_LEG)
+        leg = None if reason else self._trading.index.find_open(sequence + SECOND_LEG)
         if leg is not None:
-            self._trading.index.name(leg, receipt)
+            leg.receipt = receipt
         self._receipts.settle(receipt, reason, 0 if leg is None else leg.order_id)
 
     def _answer_again(self, receipt: int, command: OrderCommand, emit: EventWriter) -> None:

@@ -1,11 +1,12 @@
 """The state as canonical bytes: equal states give equal bytes, whatever their history.
 
-Everything is written in an order that the state itself defines: by id, by name, or by place in a queue.
-The state hash is the BLAKE3 of these bytes; it covers the sequence and the chain too.
+Everything is written in an order that the state itself defines: by id, by name, by place in a queue, or in the order of
+the log (deposits, receipts, closed orders), which whoever reads them keeps.
 
 Layout: magic, version, then sections, each ``u32 row count`` and rows of a fixed struct with texts
-(``u8 length`` and bytes) behind it. What concerns other market groups follows behind a mark, where there is any: a
-group that stands alone has the bytes that it always had.
+(``u8 length`` and bytes) behind it, then both arenas (``engine.arena``), each a table of its segments and then all
+their records as they stand. The state hash is the BLAKE3 of the same with digests of the segments instead of the
+records, so that what does not change any more is hashed once. It covers the sequence and the chain too.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Final
 
 from blake3 import blake3
 
+from engine.arena import Arena
 from engine.entry import CHAIN_SIZE
 from engine.group_transfer_state import RECEIVED_ROW, SENT_ROW
 from engine.machine import Machine
@@ -25,7 +27,7 @@ from engine.mirrors import MIRROR_ROW
 from engine.orders import Order
 from engine.registry import DepositReceipt
 from engine.sale_state import SALE_ROW, SUBSCRIPTION_ROW
-from engine.snapshot_orders import append_orders, link_receipts, read_orders
+from engine.snapshot_orders import append_orders, read_orders
 from engine.snapshot_rows import (
     ACCOUNT_ROW,
     API_KEY_ROW,
@@ -50,12 +52,12 @@ from engine.volume import VOLUME_ROW
 from engine.withdrawals import WITHDRAWAL_ROW
 
 MAGIC: Final = b"TALLYSNP"
-VERSION: Final = 3
+VERSION: Final = 4
 
-# magic, version, sequence, timestamp_ns, last_trade_id, last_priority, chain
+_KIND: Final = Struct("<8sH")  # magic, version
+# Then sequence, timestamp_ns, last_trade_id, last_priority, chain.
 _HEADER: Final = Struct("<8sHQqQQ32s")
 _COUNT: Final = Struct("<I")
-_GROUPS_MARK: Final = b"GRPS"
 
 
 class SnapshotError(ValueError):
@@ -64,10 +66,28 @@ class SnapshotError(ValueError):
 
 def state_hash(machine: Machine) -> bytes:
     """32 bytes that two replicas share at a sequence exactly if their states are equal."""
-    return blake3(snapshot_bytes(machine)).digest()
+    hasher = blake3(_sections(machine))
+    for arena in _arenas(machine):
+        hasher.update(arena.table())
+        hasher.update(arena.digests())
+    return hasher.digest()
 
 
 def snapshot_bytes(machine: Machine) -> bytes:
+    parts: list[bytes | bytearray | memoryview] = [_sections(machine)]
+    for arena in _arenas(machine):
+        parts.append(arena.table())
+        parts += arena.records()
+    return b"".join(parts)
+
+
+def _arenas(machine: Machine) -> tuple[Arena, Arena]:
+    """Receipts come first: which closed orders are remembered depends on them."""
+    return machine.receipts.arena, machine.trading.index.closed.arena
+
+
+def _sections(machine: Machine) -> bytearray:
+    """All of a snapshot but the arenas."""
     registry, trading, ledger = machine.registry, machine.trading, machine.ledger
     index = trading.index
     out = bytearray(
@@ -82,32 +102,28 @@ def snapshot_bytes(machine: Machine) -> bytes:
         )
     )
     assets = [asset for asset in registry.assets if asset is not None]
-    _write(out, ASSET_ROW, [((a.decimals, a.created_sequence), (a.name,)) for a in assets])
+    _write_named(out, ASSET_ROW, (((a.decimals, a.created_sequence), a.name) for a in assets))
     markets = [market for market in registry.markets if market is not None]
     _write(out, MARKET_ROW, [(market_row(market), ()) for market in markets])
     _write(out, SESSION_ROW, [session_row(market.session) for market in trading.markets])
-    _write(out, ACCOUNT_ROW, [((a.role, a.created_sequence), (a.name,)) for a in registry.accounts[1:]])
+    _write_named(out, ACCOUNT_ROW, (((a.role, a.created_sequence), a.name) for a in registry.accounts[1:]))
     _write(out, STANDING_ROW, [(row, ()) for row in standing_rows(registry)])
     keys = [registry.api_keys[key_id] for key_id in sorted(registry.api_keys)]
     _write(out, API_KEY_ROW, [((k.account_id, k.created_sequence), (k.key_id, k.sealed_secret)) for k in keys])
-    _write(out, DEPOSIT_ROW, [(registry.deposits[name], (name,)) for name in sorted(registry.deposits)])
+    _write_named(out, DEPOSIT_ROW, zip(registry.deposits.values(), registry.deposits, strict=True))
     _write_by(ledger.append_rows, out)
     _write(out, SUPPLY_ROW, [(row, ()) for row in ledger.supplies()])
     _write_by(partial(append_orders, index), out)
-    _write_by(machine.receipts.append_rows, out)
     _write(out, WITHDRAWAL_ROW, machine.withdrawals.rows())
     _write(out, TRANSFER_ROW, machine.transfers.rows())
-    _write(out, VOLUME_ROW, trading.volumes.rows(machine.timestamp_ns))
+    _write_by(partial(trading.volumes.append_rows, machine.timestamp_ns), out)
     _write(out, SALE_ROW, machine.sales.sale_rows())
     _write(out, SUBSCRIPTION_ROW, machine.sales.subscription_rows())
-    mirrors = machine.mirrors.rows()
-    if mirrors or not machine.group_transfers.is_empty:
-        out += _GROUPS_MARK
-        _write(out, GROUP_ROW, [machine.group_transfers.name_row()])
-        _write(out, MIRROR_ROW, [(row, ()) for row in mirrors])
-        _write(out, SENT_ROW, machine.group_transfers.sent_rows())
-        _write(out, RECEIVED_ROW, machine.group_transfers.received_rows())
-    return bytes(out)
+    _write(out, GROUP_ROW, [machine.group_transfers.name_row()])
+    _write(out, MIRROR_ROW, [(row, ()) for row in machine.mirrors.rows()])
+    _write(out, SENT_ROW, machine.group_transfers.sent_rows())
+    _write(out, RECEIVED_ROW, machine.group_transfers.received_rows())
+    return out
 
 
 def restore(data: bytes, hash_key: int = 0) -> Machine:
@@ -115,18 +131,26 @@ def restore(data: bytes, hash_key: int = 0) -> Machine:
 
     ``hash_key`` is the new machine's own (``engine.machine.Machine``).
     """
+    version = version_of(data)
+    if version != VERSION:
+        raise SnapshotError(f"a snapshot of version {version}, and this build knows version {VERSION} alone")
     machine = Machine(hash_key)
     try:
-        header = _HEADER.unpack_from(data)
-        magic, version, machine.sequence, machine.timestamp_ns, trade_id, priority, machine.chain = header
+        _, _, machine.sequence, machine.timestamp_ns, trade_id, priority, machine.chain = _HEADER.unpack_from(data)
         machine.trading.index.last_trade_id, machine.trading.index.last_priority = trade_id, priority
-        if magic != MAGIC or version != VERSION:
-            raise SnapshotError("not a snapshot of this version")
         _Reader(data, _HEADER.size).fill(machine)
     except (StructError, IndexError) as error:
         raise SnapshotError(f"the snapshot is cut short: {error}") from None
     assert len(machine.chain) == CHAIN_SIZE
     return machine
+
+
+def version_of(data: bytes) -> int:
+    """The version of a snapshot's format. SnapshotError if the bytes are no snapshot."""
+    if len(data) < _KIND.size or not data.startswith(MAGIC):
+        raise SnapshotError("these bytes are no snapshot of an exchange's state")
+    version: int = _KIND.unpack_from(data)[1]
+    return version
 
 
 class _Reader:
@@ -159,15 +183,13 @@ class _Reader:
         machine.ledger.set_supplies([(row[0], row[1]) for row, _ in self._rows(SUPPLY_ROW, 0)])
         opened: list[Order] = []
         self._read_by(lambda data, position, count: read_orders(trading.index, data, position, count, opened))
-        self._read_by(machine.receipts.read_rows)
-        link_receipts(trading.index)
         machine.withdrawals.restore(self._rows(WITHDRAWAL_ROW, 2))
         machine.transfers.restore(self._rows(TRANSFER_ROW, 1))
         trading.volumes.restore(self._rows(VOLUME_ROW, 0))
         sale_rows = list(self._rows(SALE_ROW, 1))
         machine.sales.restore(sale_rows, list(self._rows(SUBSCRIPTION_ROW, 0)))
-        if self._data.startswith(_GROUPS_MARK, self._position):
-            self._fill_groups(machine)
+        self._fill_groups(machine)
+        self._read_arenas(machine)
         if self._position != len(self._data):
             raise SnapshotError("bytes follow the last section")
         for order in opened:
@@ -176,16 +198,23 @@ class _Reader:
                 machine.timers.schedule(order.expires_at_ns, ORDER_EXPIRES, order.order_id)
 
     def _fill_groups(self, machine: Machine) -> None:
-        self._position += len(_GROUPS_MARK)
-        (name_row,) = self._rows(GROUP_ROW, 1)
+        name_rows = list(self._rows(GROUP_ROW, 1))
+        if len(name_rows) != 1:
+            raise SnapshotError(f"the group has {len(name_rows)} names")
         machine.mirrors.restore([(row[0], row[1]) for row, _ in self._rows(MIRROR_ROW, 0)])
         sent_rows = list(self._rows(SENT_ROW, 2))
-        machine.group_transfers.restore(name_row, sent_rows, self._rows(RECEIVED_ROW, 2))
+        machine.group_transfers.restore(name_rows[0], sent_rows, self._rows(RECEIVED_ROW, 2))
 
     def _read_by(self, read_rows: Callable[[bytes, int, int], int]) -> None:
         """Let the owner of a section read its rows."""
         (count,) = _COUNT.unpack_from(self._data, self._position)
         self._position = read_rows(self._data, self._position + _COUNT.size, count)
+
+    def _read_arenas(self, machine: Machine) -> None:
+        for arena in _arenas(machine):
+            self._position = arena.restore(self._data, self._position)
+        machine.receipts.read_arena()
+        machine.trading.index.read_closed()
 
     def _rows(self, layout: Struct, texts: int) -> Iterable[tuple[tuple[int, ...], tuple[bytes, ...]]]:
         data = self._data
@@ -210,10 +239,25 @@ def _write_by(append_rows: Callable[[bytearray], int], out: bytearray) -> None:
     _COUNT.pack_into(out, start, append_rows(out))
 
 
-def _write(out: bytearray, layout: Struct, rows: list[tuple[tuple[int, ...], tuple[bytes, ...]]]) -> None:
-    out += _COUNT.pack(len(rows))
+def _write_named(out: bytearray, layout: Struct, rows: Iterable[tuple[tuple[int, ...], bytes]]) -> None:
+    """As :func:`_write`, for the many rows that have one text."""
+    start, count, pack = len(out), 0, layout.pack
+    out += _COUNT.pack(0)
+    for row, name in rows:
+        count += 1
+        out += pack(*row)
+        out.append(len(name))
+        out += name
+    _COUNT.pack_into(out, start, count)
+
+
+def _write(out: bytearray, layout: Struct, rows: Iterable[tuple[tuple[int, ...], tuple[bytes, ...]]]) -> None:
+    start, count = len(out), 0
+    out += _COUNT.pack(0)
     for row, texts in rows:
+        count += 1
         out += layout.pack(*row)
         for text in texts:
             out.append(len(text))
             out += text
+    _COUNT.pack_into(out, start, count)

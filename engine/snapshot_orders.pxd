@@ -1,26 +1,18 @@
 cimport cython
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint64_t
 
 from engine cimport wire
-from engine.dedup cimport Receipts
+from engine.arena cimport Arena
 from engine.order_index cimport OrderIndex
-from engine.orders cimport Order, SpecialOrder, special
+from engine.order_rows cimport read_row, row_is_special, row_size, write_row
+from engine.orders cimport Order
 
-cdef int OPEN, WAITING, _IS_SPECIAL
-cdef uint64_t SECOND_LEG
-cdef bytes _EMPTY
+cdef int _IS_SPECIAL
 
 
-@cython.locals(closed=list, opened=list, order=Order)
+@cython.locals(opened=list, receipts=Arena, order=Order, at=Py_ssize_t)
 cpdef Py_ssize_t append_orders(OrderIndex index, bytearray out) except -1
-@cython.locals(_=Py_ssize_t, order=Order)
+@cython.locals(row=bytearray, _=Py_ssize_t, order=Order)
 cpdef Py_ssize_t read_orders(
     OrderIndex index, bytes data, Py_ssize_t position, Py_ssize_t count, list opened
 ) except -1
-@cython.locals(receipts=Receipts, receipt=uint64_t, subject_id=uint64_t, order=Order)
-cpdef int link_receipts(OrderIndex index) except -1
-cdef bint _is_special(bytes data, Py_ssize_t position) except -1
-cdef Py_ssize_t _read(Order order, bytes data, Py_ssize_t at) except -1
-cdef Py_ssize_t _read_special(SpecialOrder order, bytes data, Py_ssize_t at) except -1
-@cython.locals(at=Py_ssize_t)
-cdef int _append(Order order, bytearray out) except -1

@@ -34,7 +34,7 @@ cdef class Trading:
     cpdef Market market_of(self, Order order)
     @cython.locals(order=Order)
     cpdef Order find_order(self, uint64_t account_id, uint64_t order_id)
-    @cython.locals(receipt=uint64_t, slot=uint32_t)
+    @cython.locals(receipt=uint64_t)
     cpdef Order find_named_order(
         self, uint64_t hashed, uint64_t account_id, bytes data, Py_ssize_t start, Py_ssize_t length
     )

@@ -95,8 +95,7 @@ class Trading:
     def find_named_order(self, hashed: int, account_id: int, data: bytes, start: int, length: int) -> Order | None:
         """The order that its client calls ``data[start : start + length]``, of which ``Receipts.hash_of`` was asked."""
         receipt = self.index.receipts.find_hashed(hashed, account_id, data, start, length)
-        slot = self.index.receipts.order_slot(receipt) if receipt else 0
-        return self.index.pool.at(slot) if slot else None
+        return self.index.find(self.index.receipts.order_id(receipt)) if receipt else None
 
     def place(self, command: OrderCommand, sequence: int, timestamp_ns: int, emit: EventWriter) -> int:
         if not well_formed(command):
@@ -316,7 +315,7 @@ class Trading:
         return len(chosen)
 
     def on_order_expires(self, order_id: int, due_ns: int, timestamp_ns: int, emit: EventWriter) -> None:
-        order = self.index.find(order_id)
+        order = self.index.find_open(order_id)
         assert order is not None and order.expires_at_ns == due_ns, (order_id, due_ns)
         assert order.status in (OPEN, WAITING), order_id
         market = self.market_of(order)

@@ -1,12 +1,12 @@
 cimport cython
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from engine cimport wire
 from engine.account_assets cimport AccountAsset, AccountAssets
 
 cdef int64_t AMOUNT_MAX, NS_PER_DAY, VOLUME_DAYS, _NO_DAY
 cdef uint64_t _SUM_MAX
-cdef Py_ssize_t _UNITS, _EARLIER_DAY_SIZE
+cdef Py_ssize_t _UNITS, _EARLIER_DAY_SIZE, _ROW_SIZE
 
 
 @cython.final
@@ -30,10 +30,14 @@ cdef class Volumes:
     cdef Volume _find(self, uint64_t account_id, uint64_t asset_id)
     @cython.locals(volume=Volume)
     cdef Volume _volume(self, uint64_t account_id, uint64_t asset_id)
-    @cython.locals(volume=AccountAsset)
-    cdef list _of(self, uint64_t account_id)
+    @cython.locals(first_day=int64_t, size=Py_ssize_t, account_id=uint64_t, volume=AccountAsset)
+    cpdef Py_ssize_t append_rows(self, int64_t timestamp_ns, bytearray out) except -1
 
 
+@cython.locals(place=Py_ssize_t, day=int64_t)
+cdef int _append_days(Volume volume, uint64_t account_id, int64_t first_day, bytearray out) except -1
+@cython.locals(at=Py_ssize_t)
+cdef int _append_row(bytearray out, uint64_t account_id, uint32_t asset_id, uint32_t day, int64_t units) except -1
 @cython.locals(earlier=bytes, start=Py_ssize_t)
 cdef int _begin_day(Volume volume, int64_t day) except -1
 @cython.locals(first_day=int64_t, total=uint64_t, place=Py_ssize_t)

@@ -20,6 +20,7 @@ Row = tuple[tuple[int, ...], tuple[bytes, ...]]
 
 # A row of the snapshot: account_id, asset_id, day (since 1970), units; no text follows.
 VOLUME_ROW: Final = Struct("<QIIq")
+_ROW_SIZE: Final = 24
 
 _NO_DAY: Final = -1
 _SUM_MAX: Final = 1 << 63  # twice AMOUNT_MAX; no tier asks for more than that once
@@ -75,19 +76,19 @@ class Volumes:
             volume.sum_day = today
         return volume.sum_units
 
-    def rows(self, timestamp_ns: int) -> list[Row]:
-        """What counts today or will count later, in ascending order, as :data:`VOLUME_ROW` and no texts."""
-        first_day = timestamp_ns // NS_PER_DAY - VOLUME_DAYS
-        return [
-            ((account_id, volume.asset_id, day, units), ())
-            for account_id in range(self._volumes.accounts_end())
-            for volume in self._of(account_id)
-            for day, units in (*_EARLIER_DAY.iter_unpack(volume.earlier), (volume.day, volume.units))
-            if day >= first_day
-        ]
+    def append_rows(self, timestamp_ns: int, out: bytearray) -> int:
+        """Append a :data:`VOLUME_ROW` for each day that counts now or will count later, ascending. Answers how many."""
+        first_day, size = timestamp_ns // NS_PER_DAY - VOLUME_DAYS, len(out)
+        for account_id in range(self._volumes.accounts_end()):
+            volume = self._volumes.first_of(account_id)
+            while volume is not None:
+                assert isinstance(volume, Volume)
+                _append_days(volume, account_id, first_day, out)
+                volume = self._volumes.next_of(volume)
+        return (len(out) - size) // _ROW_SIZE
 
     def restore(self, rows: Iterable[Row]) -> None:
-        """Fill empty volumes. Rows come in the order in which :meth:`rows` gives them."""
+        """Fill empty volumes. Rows come in the order in which :meth:`append_rows` wrote them."""
         for (account_id, asset_id, day, units), _ in rows:
             volume = self._volume(account_id, asset_id)
             _begin_day(volume, day)
@@ -105,15 +106,24 @@ class Volumes:
             self._volumes.add(account_id, asset_id, volume)
         return volume
 
-    def _of(self, account_id: int) -> list[Volume]:
-        """The account's volumes by ascending asset."""
-        found = []
-        volume = self._volumes.first_of(account_id)
-        while volume is not None:
-            assert isinstance(volume, Volume)
-            found.append(volume)
-            volume = self._volumes.next_of(volume)
-        return found
+
+def _append_days(volume: Volume, account_id: int, first_day: int, out: bytearray) -> None:
+    """Append the rows of an account and an asset from that day on."""
+    for place in range(0, len(volume.earlier), _EARLIER_DAY_SIZE):
+        day = wire.load_u32(volume.earlier, place)
+        if day >= first_day:
+            _append_row(out, account_id, volume.asset_id, day, wire.load_i64(volume.earlier, place + _UNITS))
+    if volume.day >= first_day:
+        _append_row(out, account_id, volume.asset_id, volume.day, volume.units)
+
+
+def _append_row(out: bytearray, account_id: int, asset_id: int, day: int, units: int) -> None:
+    at = len(out)
+    wire.grow(out, _ROW_SIZE)
+    at = wire.put_u64(out, at, account_id)
+    at = wire.put_u32(out, at, asset_id)
+    at = wire.put_u32(out, at, day)
+    wire.put_i64(out, at, units)
 
 
 def _begin_day(volume: Volume, day: int) -> None:

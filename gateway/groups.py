@@ -318,15 +318,14 @@ class Group:
         while True:
             replica.lost.clear()
             try:
-                await asyncio.wait_for(
-                    self._loop.create_connection(
+                # Not wait_for: where the attempt fails in the moment of the cancellation, it forgets the latter.
+                async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+                    await self._loop.create_connection(
                         lambda: self._new_link(replica),
                         replica.host,
                         replica.port,
                         ssl=self._credentials.client_context,
-                    ),
-                    _CONNECT_TIMEOUT_S,
-                )
+                    )
                 await replica.lost.wait()
             except ssl.SSLError as error:
                 self._refuse(replica, refusal_reason(error))

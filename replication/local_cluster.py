@@ -214,6 +214,8 @@ class LocalCluster:
             for role, name in holders
             if not config.certificate_file(name).exists()
         ]
+        for identity in missing:  # a start that was cut short may have left a key alone: nobody has seen it yet
+            config.key_file(identity.name).unlink(missing_ok=True)
         if missing:
             make_certificates(Authority.load(tls_dir), missing, tls_dir, now=now, days=CA_DAYS)
 

@@ -31,20 +31,31 @@ def sync_directory(path: Path) -> None:
 
 def write_private_file(path: Path, text: str) -> None:
     """Write a file that only its owner may read, complete and durable or not at all."""
-    unfinished = path.with_name(path.name + UNFINISHED)
-    unfinished.unlink(missing_ok=True)
-    write_new_file(unfinished, text.encode(), mode=0o600)
-    unfinished.replace(path)
+    _write_unfinished(path, text.encode(), mode=0o600).replace(path)
     sync_directory(path.parent)
 
 
 def write_new_file(path: Path, content: bytes, *, mode: int) -> None:
-    """Write a file whose name is free (else FileExistsError); `sync_directory` makes the name durable as well."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    """Write a file complete or not at all; FileExistsError if it is there.
+
+    `sync_directory` makes the name durable as well.
+    """
+    unfinished = _write_unfinished(path, content, mode=mode)
+    try:
+        os.link(unfinished, path)
+    finally:
+        unfinished.unlink()
+
+
+def _write_unfinished(path: Path, content: bytes, *, mode: int) -> Path:
+    unfinished = path.with_name(path.name + UNFINISHED)
+    unfinished.unlink(missing_ok=True)
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+    return unfinished
 
 
 def lock_directory(path: Path) -> int:

@@ -1,7 +1,7 @@
 """``tally replay``: from nothing but the archive, execute every command again and compare everything.
 
 For each entry: the hash chain, then the events and the chain value of a fresh engine against the archived ones. At
-the sequence of a snapshot that the replica keeps, its state hash too. The first difference is named by its sequence.
+the sequence of a snapshot that the replica keeps, its bytes too. The first difference is named by its sequence.
 Works on the files of a stopped or a running replica; a running one may be in the middle of its last entry.
 """
 
@@ -15,6 +15,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Final, NamedTuple, TextIO
 
+from blake3 import blake3
 from tqdm import tqdm
 
 from engine import queries
@@ -23,10 +24,10 @@ from engine.codec import decode_commands, decode_events
 from engine.entry import GENESIS_CHAIN, Entry
 from engine.invariants import assert_sound
 from engine.machine import Machine
-from engine.snapshot import state_hash
+from engine.snapshot import VERSION, SnapshotError, snapshot_bytes, state_hash, version_of
 from replication.archive import ArchiveDamaged, list_segments, read_segment, read_segment_header
 from replication.history import read_history
-from replication.snapshots import SnapshotDamaged, SnapshotMeta, SnapshotStore
+from replication.snapshots import SnapshotDamaged, SnapshotGone, SnapshotMeta, SnapshotStore
 
 BALANCES_PRINTED_MAX: Final = 100
 
@@ -42,12 +43,12 @@ class ReplayDiverged(Exception):
 
 
 class Replayed(NamedTuple):
-    """``state_hashes_compared`` counts the snapshots whose state hash was found equal."""
+    """``snapshots_compared`` counts the snapshots whose bytes were found equal."""
 
     machine: Machine
     entries: int
     unfinished_bytes: int
-    state_hashes_compared: int
+    snapshots_compared: int
     duration_s: float
 
 
@@ -130,8 +131,8 @@ def print_replay(
     print(f"time         {replayed.duration_s:.2f} s, {rate:,.0f} commands/s", file=out)
     print(f"chain        {machine.chain.hex()}", file=out)
     print(f"state hash   {state_hash(machine).hex()}", file=out)
-    if replayed.state_hashes_compared:
-        print(f"snapshots    {replayed.state_hashes_compared} with an equal state hash", file=out)
+    if replayed.snapshots_compared:
+        print(f"snapshots    {replayed.snapshots_compared} with equal bytes", file=out)
     if replayed.unfinished_bytes:
         print(
             f"note         {replayed.unfinished_bytes} bytes after the last entry are unfinished, as after a crash "
@@ -179,22 +180,29 @@ def _first_difference(ours: Entry, archived: Entry) -> tuple[int, str]:
 def _snapshots_by_sequence(replica_directory: Path) -> dict[int, SnapshotMeta]:
     if not (replica_directory / "snapshots" / "data.mdb").exists():
         return {}
+    store = SnapshotStore(replica_directory / "snapshots")
     try:
-        latest = SnapshotStore(replica_directory / "snapshots").latest()
-    except SnapshotDamaged as error:
-        print(f"note: its snapshots cannot be compared: {error}", file=sys.stderr)
-        return {}
-    return {} if latest is None else {latest.sequence: latest}
+        latest = store.latest()
+        if latest is None:
+            return {}
+        version = version_of(store.read(latest))
+        if version == VERSION:
+            return {latest.sequence: latest}
+        reason = f"they are of an earlier build (version {version}, this one has version {VERSION})"
+    except (SnapshotDamaged, SnapshotError, SnapshotGone) as error:
+        reason = str(error)
+    print(f"note: its snapshots cannot be compared: {reason}", file=sys.stderr)
+    return {}
 
 
 def _compare_with_snapshot(machine: Machine, snapshot: SnapshotMeta | None) -> int:
     if snapshot is None:
         return 0
-    ours = state_hash(machine)
-    if ours != snapshot.state_hash:
+    ours = blake3(snapshot_bytes(machine)).digest()
+    if ours != snapshot.digest:
         raise ReplayDiverged(
             machine.sequence,
-            f"the state hash is {ours.hex()}, the snapshot of the replica has {snapshot.state_hash.hex()}",
+            f"the state's digest is {ours.hex()}, the snapshot of the replica has {snapshot.digest.hex()}",
         )
     return 1
 

@@ -65,13 +65,13 @@ class SnapshotPoint(NamedTuple):
 
 
 class SnapshotMeta(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """A complete snapshot. `state_hash` is the BLAKE3 digest of its bytes; `chain` is the hash chain at `sequence`."""
+    """A complete snapshot. `digest` is the BLAKE3 of its bytes; `chain` is the hash chain at `sequence`."""
 
     log_index: _Count
     log_term: _Count
     sequence: _Count
     chain: _Digest
-    state_hash: _Digest
+    digest: _Digest
     size_bytes: _Count
     chunk_count: _Count
     membership: bytes = b""
@@ -127,7 +127,7 @@ class SnapshotStore:
         return found[0][1] if found else None
 
     def read(self, meta: SnapshotMeta) -> bytes:
-        """All bytes of a snapshot, checked against its checksums and its state hash."""
+        """All bytes of a snapshot, checked against its checksums and its digest."""
         with self._chunk_reader(meta) as read_one:
             blob = b"".join(read_one(number) for number in range(meta.chunk_count))
         verify(meta, blob)
@@ -185,13 +185,13 @@ class SnapshotStore:
             environment.close()
 
 
-def _meta(point: SnapshotPoint, state_hash: bytes, size_bytes: int, chunk_count: int) -> SnapshotMeta:
+def _meta(point: SnapshotPoint, digest: bytes, size_bytes: int, chunk_count: int) -> SnapshotMeta:
     return SnapshotMeta(
         log_index=point.log_index,
         log_term=point.log_term,
         sequence=point.sequence,
         chain=point.chain,
-        state_hash=state_hash,
+        digest=digest,
         size_bytes=size_bytes,
         chunk_count=chunk_count,
         membership=point.membership,
@@ -310,5 +310,5 @@ def verify(meta: SnapshotMeta, blob: bytes) -> None:
         raise SnapshotDamaged(
             f"the snapshot at log index {meta.log_index} has {len(blob)} bytes, not {meta.size_bytes}"
         )
-    if blake3.blake3(blob).digest() != meta.state_hash:
-        raise SnapshotDamaged(f"the snapshot at log index {meta.log_index} does not match its state hash")
+    if blake3.blake3(blob).digest() != meta.digest:
+        raise SnapshotDamaged(f"the snapshot at log index {meta.log_index} does not match its digest")

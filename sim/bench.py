@@ -1,6 +1,7 @@
 """``tally bench``: what parts of the exchange cost, measured on this machine.
 
 engine    commands per second of the state machine alone, one core; four workloads, compiled and interpreted
+log       entries per second that three replicas commit, fsync on, beside stock pysyncobj without
 http      committed orders per second through HTTP, gateway and three replicas, fsync on
 failover  time from SIGKILL of the leader to the next acknowledged order
 restart   time of a replica to execute again what was committed after its snapshot
@@ -14,6 +15,7 @@ import argparse
 import json
 import platform
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -24,6 +26,7 @@ from tqdm import tqdm
 
 from sim.bench_engine import BOTH, FORMS, Options, bench_engine
 from sim.bench_engine_workloads import NAMES
+from sim.bench_log import IN_FLIGHT, BenchFailed, measure_log, print_results
 from sim.bench_restart import measure_restart
 from sim.client import Client, order_item
 from sim.load import main as load
@@ -36,6 +39,7 @@ examples:
   tally bench engine --workload single --form compiled --commands 500000
   tally bench engine --workload flash1 --file flash1-normal-seed23.bin.xz
   tally bench engine --json --plot engine.png
+  tally bench log --seconds 3
   tally bench failover --kills 10
   tally bench restart --commands 1000000 --json
 """
@@ -49,7 +53,9 @@ def main(argv: list[str]) -> int:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("what", nargs="?", choices=("all", "engine", "http", "failover", "restart"), default="all")
+    parser.add_argument(
+        "what", nargs="?", choices=("all", "engine", "log", "http", "failover", "restart"), default="all"
+    )
     parser.add_argument("--workload", choices=NAMES, help="engine: one of them instead of all")
     parser.add_argument("--form", choices=FORMS, default=BOTH, help="engine: which form of it (%(default)s)")
     parser.add_argument(
@@ -63,13 +69,17 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--runs", type=_positive, default=5, metavar="N", help="of the engine (%(default)s)")
     parser.add_argument("--file", type=Path, help="engine: the workload of flash1, .bin or .bin.xz")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="engine: draw the results, such as engine.png")
+    parser.add_argument(
+        "--in-flight", type=_positive, default=IN_FLIGHT, metavar="N", help="log: entries (%(default)s)"
+    )
     parser.add_argument("--connections", type=_positive, default=64, metavar="N", help="http (%(default)s)")
-    parser.add_argument("--seconds", type=_positive, default=10, metavar="N", help="http (%(default)s)")
+    parser.add_argument("--seconds", type=_positive, metavar="N", help="http, log: of each run (10; log 3)")
     parser.add_argument("--kills", type=_positive, default=10, metavar="N", help="failover (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print results as JSON")
     arguments = parser.parse_args(argv)
     benches: dict[str, Callable[[argparse.Namespace], int | None]] = {
         "engine": _engine,
+        "log": _log,
         "http": _http,
         "failover": _failover,
         "restart": _restart,
@@ -99,13 +109,29 @@ def _engine(arguments: argparse.Namespace) -> int:
     )
 
 
+def _log(arguments: argparse.Namespace) -> int:
+    try:
+        results = measure_log(arguments.seconds or 3, in_flight=arguments.in_flight)
+    except BenchFailed as error:
+        print(f"tally bench log: {error}", file=sys.stderr)
+        return 1
+    for result in results:
+        result["machine"] = _machine()
+    if arguments.json:
+        print(json.dumps({"results": results}))
+    else:
+        print_results(results)
+        print(f"machine: {_machine()}")
+    return 0
+
+
 def _http(arguments: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="tally-bench-") as folder, LocalExchange(Path(folder)) as exchange:
         load(
             url=exchange.url,
             data_dir=exchange.directory,
             connections=arguments.connections,
-            seconds=arguments.seconds,
+            seconds=arguments.seconds or 10,
             pipeline=1,
             batch=0,
             as_json=arguments.json,
@@ -162,12 +188,16 @@ def _restart(arguments: argparse.Namespace) -> None:
 
 
 def _print(result: dict[str, Any], *, as_json: bool) -> None:
-    result["machine"] = f"{platform.machine()}, Python {platform.python_version()}"
+    result["machine"] = _machine()
     if as_json:
         print(json.dumps({"results": [result]}))
         return
     for name, value in result.items():
         print(f"{name:<22}{value}")
+
+
+def _machine() -> str:
+    return f"{platform.machine()}, Python {platform.python_version()}"
 
 
 def _positive(text: str) -> int:

@@ -136,9 +136,9 @@ class Onlooker:
 
     def snapshot_written(self, name: str, meta: SnapshotMeta) -> None:
         self.checks += 1
-        self._trace.add("snapshot", name, f"{meta.log_index} {meta.state_hash[:4].hex()}")
-        known = self._state_hashes.setdefault(meta.sequence, meta.state_hash)
-        if known != meta.state_hash:
+        self._trace.add("snapshot", name, f"{meta.log_index} {meta.digest[:4].hex()}")
+        known = self._state_hashes.setdefault(meta.sequence, meta.digest)
+        if known != meta.digest:
             self._trace.violate(f"{name} has another state at sequence {meta.sequence} than another replica")
 
     def halted(self, name: str, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""Parts of a simulated process: a node and its replica that are watched, and the writer of its snapshots."""
+"""Parts of a simulated process: a node and a replica that are watched, and the writer of their snapshots."""
 
 from __future__ import annotations
 

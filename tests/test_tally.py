@@ -124,7 +124,7 @@ def test_an_unknown_node_is_refused() -> None:
     assert_refused(result, 1, r"^tally node: .*there is no node 'node-4'; the file names node-1, node-2, node-3$")
 
 
-def test_a_gateway_or_node_without_a_certificate_says_what_is_missing() -> None:
+def test_a_gateway_without_a_certificate_says_how_to_make_one() -> None:
     result = tally("gateway", "--config", "configs/production.toml", "--name", "gateway-7")
     missing = (
         r"\.crt \(certificate_file of production\.toml\): there is no such file: make it with `tally admin certs`$"

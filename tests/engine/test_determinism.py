@@ -15,9 +15,9 @@ from engine.commands import CancelAll, Command, CreateAccount, CreateAsset, Crea
 from engine.entry import Entry
 from engine.events import Event
 from engine.machine import Machine
-from engine.snapshot import SnapshotError, restore, snapshot_bytes, state_hash
+from engine.snapshot import VERSION, SnapshotError, restore, snapshot_bytes, state_hash, version_of
 from engine.types import BUY, NS_PER_DAY, SELL, TRADER
-from tests.engine.test_state_hash import change_receipt
+from tests.engine.snapshot_parts import change_receipt, closed_of, receipts_of, sections_of
 from tests.engine.workload import EUR, LISTING, OIL, START_NS, Workload, seeded_choices
 
 ROOT = Path(__file__).parents[2]
@@ -118,12 +118,12 @@ def _listed() -> Machine:
 
 
 def _body(machine: Machine) -> bytes:
-    """The snapshot without what names the history itself: the sequence, the chain, the last trade and its price."""
+    """The snapshot without what names the history itself: sequence, chain, the last trade and its price, places."""
     machine.sequence = machine.trading.index.last_trade_id = machine.trading.index.last_priority = 0
     machine.chain = bytes(32)
     for market in machine.trading.markets:
         market.session.last_price_ticks = 0
-    return snapshot_bytes(machine)
+    return sections_of(machine)
 
 
 def _place(account_id: int, side: int, name: bytes) -> bytes:
@@ -150,6 +150,8 @@ def test_balances_that_came_back_to_zero_leave_nothing_in_the_snapshot() -> None
     for machine in (with_oil, without):
         machine.apply(START_NS + 31 * NS_PER_DAY, encode_command(CancelAll(1, START_NS, 0, b"late")))
     assert _body(with_oil) == _body(without)
+    assert [len(closed_of(machine)) for machine in (with_oil, without)] == [len(closed_of(Machine()))] * 2
+    assert len(receipts_of(with_oil)) == len(receipts_of(without))
 
 
 def test_accounts_trading_in_another_order_give_the_same_balances_section() -> None:
@@ -196,11 +198,15 @@ def test_a_snapshot_cut_at_any_byte_or_with_bytes_behind_it_is_refused() -> None
         restore(data + b"\0")
 
 
-@pytest.mark.parametrize("position", [0, 8, 9])
-def test_a_snapshot_of_another_kind_or_version_is_refused(position: int) -> None:
+@pytest.mark.parametrize(
+    ("position", "told"),
+    [(0, "are no snapshot"), (8, "of version 5, and this build knows version 4"), (9, "version 260,")],
+)
+def test_a_snapshot_of_another_kind_or_version_is_refused(position: int, told: str) -> None:
     data = bytearray(snapshot_bytes(_listed()))
+    assert version_of(bytes(data)) == VERSION
     data[position] ^= 1
-    with pytest.raises(SnapshotError):
+    with pytest.raises(SnapshotError, match=told):
         restore(bytes(data))
 
 

@@ -6,17 +6,21 @@ from collections.abc import Callable
 
 import pytest
 
+from engine.arena import OWNERS, SEGMENT_HEADER_SIZE, SEGMENT_SIZE, UNIT_MASK
 from engine.book import Level
 from engine.codec import encode_command
 from engine.commands import PlaceOrder
+from engine.dedup import Receipt
 from engine.event_writer import EventWriter
 from engine.invariants import assert_sound
 from engine.machine import Machine
 from engine.market import Market
 from engine.orders import Order
 from engine.registry import DepositReceipt
-from engine.types import AMOUNT_MAX, BUY, CANCELLED, FEE_SCALE, SELL
+from engine.snapshot import state_hash
+from engine.types import AMOUNT_MAX, BUY, CANCELLED, FEE_SCALE, OPEN, SELL
 from tests.engine.exchange import receipt_of
+from tests.engine.snapshot_parts import change_closed, row_of_closed
 from tests.engine.test_dedup import remember
 from tests.engine.workload import EUR, GLD, LISTING, START_NS
 
@@ -77,28 +81,74 @@ def _quantity(machine: Machine) -> None:
 
 
 def _fee_remainder_of_a_unit(machine: Machine) -> None:
-    _order(machine, b"s0").fee_overpaid_ppm = FEE_SCALE
+    change_closed(machine, b"s0", fee_overpaid_ppm=FEE_SCALE)
 
 
 def _fee_remainder_of_many_units(machine: Machine) -> None:
-    _order(machine, b"s0").fee_overpaid_ppm = (1 << 32) - 1
+    _order(machine, b"b1").fee_overpaid_ppm = (1 << 32) - 1
 
 
 def _number_that_is_not_the_orders(machine: Machine) -> None:
-    _order(machine, b"s0").order_id += 1_000
+    _order(machine, b"b1").order_id += 1_000
 
 
 def _receipt_of_another_order(machine: Machine) -> None:
-    _order(machine, b"s0").receipt = _order(machine, b"b0").receipt
+    _order(machine, b"b1").receipt = _order(machine, b"b0").receipt
+
+
+def _receipt_of_another_closed_order(machine: Machine) -> None:
+    change_closed(machine, b"s0", receipt=_order(machine, b"b0").receipt)
+
+
+def _receipt_that_is_forgotten(machine: Machine) -> None:
+    """The oldest one is of an order that rests."""
+    machine.receipts.forget_oldest()
+
+
+def _closed_order_that_outlives_its_receipt(machine: Machine) -> None:
+    """No receipt stands at the very beginning of a segment."""
+    change_closed(machine, b"s0", receipt=_order(machine, b"b0").receipt & ~UNIT_MASK)
+
+
+def _closed_order_of_another_number(machine: Machine) -> None:
+    change_closed(machine, b"s0", order_id=1_000)
+
+
+def _closed_order_counted_twice(machine: Machine) -> None:
+    machine.trading.index.closed.remember(row_of_closed(machine, b"s0"))
+
+
+def _closed_order_counted_elsewhere(machine: Machine) -> None:
+    segment = machine.trading.index.closed.arena.tail
+    segment[OWNERS] += 1
+
+
+def _row_that_should_be_dropped(machine: Machine) -> None:
+    """Nobody's row, after the only closed order is forgotten."""
+    index = machine.trading.index
+    index.forget(index.closed.order_id(row_of_closed(machine, b"s0")))
+    index.closed.arena.tail[SEGMENT_HEADER_SIZE:] = bytes(SEGMENT_SIZE - SEGMENT_HEADER_SIZE)
+    index.closed.arena.append(124)
 
 
 def _closed_order_holds(machine: Machine) -> None:
-    _order(machine, b"s0").held_units = 1
+    change_closed(machine, b"s0", held_units=1)
+
+
+def _closed_order_has_open_lots(machine: Machine) -> None:
+    change_closed(machine, b"s0", open_lots=1, executed_lots=_order(machine, b"s0").executed_lots - 1)
 
 
 def _closed_order_is_open(machine: Machine) -> None:
-    order = _order(machine, b"s0")
-    order.open_lots, order.executed_lots = 1, order.executed_lots - 1
+    change_closed(machine, b"s0", status=OPEN)
+
+
+def _full_segment_that_changed(machine: Machine) -> None:
+    """Since the state was hashed."""
+    for number in range(1_100):
+        remember(machine.receipts, Receipt(BIDDER, b"r%d" % number, 1, bytes(1_024), 10**6 + number, 1, 0, START_NS))
+    state_hash(machine)
+    machine.receipts.arena.segments[0][SEGMENT_HEADER_SIZE + 2_000] ^= 1
 
 
 def _closed_order_rests(machine: Machine) -> None:
@@ -124,10 +174,6 @@ def _order_at_another_price_than_its_level(machine: Machine) -> None:
     _order(machine, b"b1").price_ticks += 1
 
 
-def _receipt_that_names_another_place(machine: Machine) -> None:
-    machine.receipts.name_order(_order(machine, b"s0").receipt, _order(machine, b"b0").slot)
-
-
 def _order_says_another_level_than_has_it(machine: Machine) -> None:
     _order(machine, b"b1").level = _order(machine, b"b0").level
 
@@ -148,14 +194,21 @@ def _order_missing_in_the_index(machine: Machine) -> None:
     machine.trading.index.strike(_order(machine, b"b2"))
 
 
+def _closed_stranger(machine: Machine) -> Order:
+    """An order of the seller that nobody finds by a number."""
+    stranger = machine.trading.index.pool.take(0, SELLER, MARKET_ID, SELL)
+    stranger.status = CANCELLED
+    return stranger
+
+
 def _stranger_in_the_index(machine: Machine) -> None:
-    machine.trading.index.enlist(_order(machine, b"s0"))
+    machine.trading.index.enlist(_closed_stranger(machine))
 
 
 def _another_order_in_the_index(machine: Machine) -> None:
     """A closed order of the same account in the place of one that rests."""
     machine.trading.index.strike(_order(machine, b"s1"))
-    machine.trading.index.enlist(_order(machine, b"s0"))
+    machine.trading.index.enlist(_closed_stranger(machine))
 
 
 def _order_of_another_account_in_the_index(machine: Machine) -> None:
@@ -293,6 +346,7 @@ def _level_adds_up_wrong(machine: Machine) -> None:
 def _empty_level(machine: Machine) -> None:
     level = _level(machine, b"s2")
     _market(machine).cancel(_order(machine, b"s2"), 2, EventWriter())
+    machine.trading.index.write_down_closed()
     _market(machine).book.asks.levels.insert(0, level)
 
 
@@ -309,10 +363,18 @@ DEFECTS: tuple[tuple[Callable[[Machine], None], str], ...] = (
     (_fee_remainder_of_many_units, "fee not rounded up once"),
     (_number_that_is_not_the_orders, "an order is not found by its number"),
     (_receipt_of_another_order, "not its receipt"),
-    (_receipt_that_names_another_place, "not its receipt's order"),
+    (_receipt_of_another_closed_order, "not its receipt"),
+    (_receipt_that_is_forgotten, "its receipt is forgotten"),
+    (_closed_order_that_outlives_its_receipt, "an order outlives its receipt"),
+    (_closed_order_of_another_number, "a closed order is not found by its number"),
+    (_closed_order_counted_twice, "closed orders are miscounted"),
+    (_closed_order_counted_elsewhere, "a segment's closed orders are miscounted"),
+    (_row_that_should_be_dropped, "rows of which nobody is remembered"),
     (_closed_order_holds, "a closed order holds"),
-    (_closed_order_is_open, "a closed order holds"),
-    (_closed_order_rests, "a closed order rests"),
+    (_closed_order_has_open_lots, "a closed order holds"),
+    (_closed_order_is_open, "an open order is among the closed ones"),
+    (_closed_order_rests, "a closed order is among the open ones"),
+    (_full_segment_that_changed, "a full segment changed"),
     (_open_order_without_lots, "."),
     (_open_order_not_in_a_book, "."),
     (_market_order_rests, "."),
@@ -361,7 +423,7 @@ def test_a_planted_defect_is_found(machine: Machine, plant: Callable[[Machine], 
 
 
 def _soundness_with_a_negative_fee_remainder(machine: Machine) -> None:
-    _order(machine, b"s0").fee_overpaid_ppm = -1
+    _order(machine, b"b0").fee_overpaid_ppm = -1
     assert_sound(machine)
 
 

@@ -156,6 +156,7 @@ def _a_transfer_that_holds_too_much(exchange: Exchange) -> None:
 def _a_closed_stop_that_still_waits(exchange: Exchange) -> None:
     order = exchange.find(ANA, "s1")
     exchange.market.cancel(order, CLOSED_BY_OWNER, EventWriter())
+    exchange.machine.trading.index.write_down_closed()
     exchange.market.stops.add(order)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.dedup import Receipt, Receipts
 from engine.order_index import OrderIndex
 from engine.orders import Order
-from engine.types import BUY, OPEN, SECOND_LEG, WAITING
+from engine.types import BUY, FILLED, OPEN, SECOND_LEG, WAITING
 from tests.engine.test_dedup import remember
 
 ACCOUNTS = (1, 2, 3, 9)  # the last one has nothing
@@ -39,23 +40,49 @@ def test_the_index_counts_what_is_open_and_what_waits(steps: list[tuple[bool, in
         assert index.accounts() == sorted({order.account_id for order in naive})
 
 
-@given(steps=st.lists(st.tuples(st.booleans(), st.integers(0, 5), st.booleans()), max_size=60))
-def test_orders_are_found_by_number_until_they_are_forgotten(steps: list[tuple[bool, int, bool]]) -> None:
-    index, naive = OrderIndex(Receipts()), dict[int, Order]()
-    for comes, which, special in steps:
+@given(steps=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5), st.booleans()), max_size=60))
+def test_orders_are_found_by_number_until_they_are_forgotten(steps: list[tuple[int, int, bool]]) -> None:
+    """Open ones themselves, closed ones as copies."""
+    index, opened, closed = OrderIndex(Receipts()), dict[int, Order](), dict[int, int]()
+    receipt = remember(index.receipts, Receipt(1, b"id", 1, b"", 1, 0, 1, 0))
+    for lots, (step, which, special) in enumerate(steps):
         numbers = [which + 1, which + 1 + SECOND_LEG]  # no order has the number 0
         for number in numbers:
-            if comes and number not in naive:
+            if step <= 1 and number not in opened and number not in closed:
                 order: Order = index.pool.take_special(number, 1, 1, BUY) if special else _order(index, number, 1, OPEN)
-                naive[number] = order
-                index.add(order, 0)
-            elif not comes and number in naive:
-                index.forget(naive.pop(number))
-        assert len(index) == len(naive)
-        assert sorted(order.order_id for order in index.remembered()) == sorted(naive)
+                opened[number] = order
+                index.add(order, receipt)
+            elif step == 2 and number in opened:
+                order = opened.pop(number)
+                order.status, order.executed_lots, closed[number] = FILLED, lots, lots
+                index.close(order)
+                assert index.find(number) is order, "until the command is done"
+            elif step == 3 and number in closed:
+                index.forget(number)
+                del closed[number]
+        index.write_down_closed()
+        assert len(index) == len(opened) + len(closed) and len(index.closed) == len(closed)
+        assert sorted(order.order_id for order in index.remembered()) == sorted([*opened, *closed])
         for number in range(8):
             for one in (number, number + SECOND_LEG):
-                assert index.find(one) is naive.get(one)
+                assert index.find_open(one) is opened.get(one)
+                assert (index.find_row(one) != 0) == (one in closed)
+                found = index.find(one)
+                if one in closed:
+                    assert found is not None and found is not index.find(one), "a copy for each who asks"
+                    assert (found.order_id, found.status, found.executed_lots) == (one, FILLED, closed[one])
+                else:
+                    assert found is opened.get(one)
+    assert index.closed.oldest() != 0 or not closed
+
+
+def test_an_open_order_is_not_forgotten() -> None:
+    index = OrderIndex(Receipts())
+    index.add(_order(index, 5, 1, OPEN), 0)
+    with pytest.raises(AssertionError):
+        index.forget(5)
+    index.forget(6)  # of what there is no order, nothing is forgotten
+    assert len(index) == 1
 
 
 def test_an_order_is_called_what_its_receipt_says() -> None:
@@ -64,7 +91,7 @@ def test_an_order_is_called_what_its_receipt_says() -> None:
     order, other = _order(index, 1, 7, OPEN), _order(index, 2, 7, OPEN)
     index.add(order, remember(receipts, Receipt(7, b"client-id", 1, b"content", 1, 0, 1, 0)))
     index.add(other, 0)
-    index.name(other, remember(receipts, Receipt(7, b"named-later", 1, b"content", 2, 0, 2, 0)))
+    other.receipt = remember(receipts, Receipt(7, b"named-later", 1, b"content", 2, 0, 2, 0))
     assert index.client_order_id(order) == b"client-id" and index.client_order_id(other) == b"named-later"
 
 

@@ -1,4 +1,4 @@
-"""The rows of orders in a snapshot: every number survives, in an order that the state itself defines."""
+"""The rows of open orders in a snapshot: every number survives, in an order that the state itself defines."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from random import Random
 
 import pytest
 
-from engine.dedup import Receipt, Receipts
+from engine.dedup import Receipts
 from engine.order_index import OrderIndex
 from engine.orders import Order, SpecialOrder
-from engine.snapshot_orders import append_orders, link_receipts, read_orders
-from engine.types import CANCELLED, FILLED, OPEN, SECOND_LEG, WAITING
-from tests.engine.test_dedup import remember
+from engine.snapshot_orders import append_orders, read_orders
+from engine.types import OPEN, SECOND_LEG, WAITING
 from tests.engine.workload_edges import edges_of
 
 FIELDS = {
@@ -45,9 +44,9 @@ def _filled(seed: int, count: int) -> OrderIndex:
             order = index.pool.take(number, 0, 0, 0)
         for field, code in (FIELDS | (SPECIAL_FIELDS if order.is_special else {})).items():
             setattr(order, field, random.choice(edges_of(code)))
-        order.status = random.choice((OPEN, WAITING, FILLED, CANCELLED))
+        order.status = random.choice((OPEN, WAITING))
         order.priority = priority
-        index.add(order, 0)
+        index.add(order, random.choice((1, 1 << 17, (1 << 32) - 1)))
     return index
 
 
@@ -59,7 +58,7 @@ def _rows(index: OrderIndex) -> tuple[bytes, int]:
 
 
 def _told(order: Order) -> tuple[object, ...]:
-    fields = ("order_id", "is_special", "status", "priority", *FIELDS, *SPECIAL_FIELDS)
+    fields = ("order_id", "is_special", "status", "priority", "receipt", *FIELDS, *SPECIAL_FIELDS)
     return tuple(getattr(order, field) for field in fields)
 
 
@@ -77,17 +76,13 @@ def test_orders_survive_with_all_their_numbers(seed: int) -> None:
     assert _rows(again) == (data, count)
 
 
-def test_closed_orders_come_by_number_and_then_open_ones_by_priority() -> None:
+def test_orders_come_by_priority() -> None:
     index = _filled(7, 100)
     data, count = _rows(index)
     again, opened = OrderIndex(Receipts()), list[Order]()
     read_orders(again, data, 0, count, opened)
-    remembered = again.remembered()  # by slot, in the order in which they were read
-    is_open = [order.status in (OPEN, WAITING) for order in remembered]
-    assert is_open == sorted(is_open) and any(is_open) and not all(is_open)
-    closed = [order for order in remembered if order.status not in (OPEN, WAITING)]
-    assert closed == sorted(closed, key=attrgetter("order_id"))
-    assert opened == sorted(opened, key=attrgetter("priority")) == remembered[len(closed) :]
+    assert opened == sorted(opened, key=attrgetter("priority")) == again.remembered()
+    assert len(opened) == 100
 
 
 def test_the_history_of_the_pool_is_not_in_the_rows() -> None:
@@ -112,21 +107,3 @@ def test_rows_that_are_cut_short_are_not_read() -> None:
 def test_no_orders_have_no_rows() -> None:
     assert _rows(OrderIndex(Receipts())) == (b"", 0)
     assert read_orders(OrderIndex(Receipts()), b"", 0, 0, []) == 0
-
-
-def test_an_order_is_linked_with_the_receipt_of_the_request_that_placed_it() -> None:
-    """Not with one of a cancellation or an amendment, which are about the order as well; nor with a refusal's."""
-    receipts = Receipts()
-    index = OrderIndex(receipts)
-    orders = [index.pool.take_special(number, 7, 1, 0) for number in (5, 5 + SECOND_LEG, 8)]
-    for order in orders:
-        index.add(order, 0)
-    refused = remember(receipts, Receipt(7, b"refused", 6, b"", 4, 3, 0, 0))
-    placed = remember(receipts, Receipt(7, b"placed", 6, b"", 5, 0, 5, 0))
-    second = remember(receipts, Receipt(7, b"second", 6, b"", 5, 0, 5 + SECOND_LEG, 0))
-    amended = remember(receipts, Receipt(7, b"amended", 8, b"", 9, 0, 5, 0))
-    forgotten = remember(receipts, Receipt(7, b"forgotten", 6, b"", 6, 0, 6, 0))
-    link_receipts(index)
-    assert [order.receipt for order in orders] == [placed, second, 0]
-    assert [index.client_order_id(order) for order in orders[:2]] == [b"placed", b"second"]
-    assert len({refused, placed, second, amended, forgotten, 0}) == 6

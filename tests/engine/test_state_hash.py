@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from engine import commands
-from engine.dedup import Receipt, Receipts
+from engine.dedup import Receipt
 from engine.event_writer import EventWriter
 from engine.machine import Machine
 from engine.orders import Order, SpecialOrder
@@ -17,9 +17,9 @@ from engine.registry import Standing
 from engine.sale_state import Subscription
 from engine.session import Indicative, Session
 from engine.snapshot import SnapshotError, restore, snapshot_bytes, state_hash
-from engine.types import APPROVE, OPEN, POST, WAITING, AccountLimits, MarketRules
+from engine.types import APPROVE, POST, SELL, AccountLimits, MarketRules
 from tests.engine.exchange import ANA, BO, CY, EUR, GLD, GLD_EUR, OPS, Exchange
-from tests.engine.test_dedup import remember
+from tests.engine.snapshot_parts import change_closed, change_receipt, row_of_closed
 from tests.engine.test_replay import EUR_GLD, life_with_all_kinds
 
 
@@ -28,9 +28,9 @@ def life() -> Exchange:
     return life_with_all_kinds()
 
 
-# What a restored machine does not need: links to places, what every command sets anew, and what follows from the rules
-# or from references of withdrawals and transfers.
-_LINKS = {"level", "older", "newer", "slot", "before", "after", "receipt", "balance"}
+# What a restored machine does not need: links to places, of which class an order is, what every command sets anew, and
+# what follows from the rules or from references of withdrawals and transfers.
+_LINKS = {"level", "older", "newer", "slot", "before", "after", "balance", "is_special"}
 _NOT_STATE: dict[type, set[str]] = {
     Order: _LINKS,
     SpecialOrder: _LINKS,
@@ -107,19 +107,10 @@ def test_the_state_hash_covers_every_field(life: Exchange, name: str) -> None:
 
 def test_the_fields_of_each_class_are_those_that_it_has() -> None:
     """Each class has the fields of those that it derives from, and properties that can be set."""
-    assert fields_of(SpecialOrder) > fields_of(Order) > {*_LINKS, "account_id", "priority", "is_special", "held_units"}
+    assert fields_of(SpecialOrder) > fields_of(Order) > {*_LINKS, "account_id", "priority", "receipt", "held_units"}
     assert fields_of(SpecialOrder) - fields_of(Order) > {"trigger", "budget_units", "linked_order_id"}
     assert {"window", "rules", "state"} <= fields_of(Session) and {"window", "limits"} <= fields_of(Standing)
     assert {"subscription_id", "account_id"} <= fields_of(Subscription)
-
-
-def change_receipt(machine: Machine, position: int, **changes: Any) -> None:
-    """Let the machine have receipts of which one says something else."""
-    copies = machine.receipts.in_queue_order()
-    copies[position] = copies[position]._replace(**changes)
-    machine.receipts = Receipts()
-    for copy in copies:
-        remember(machine.receipts, copy)
 
 
 @pytest.mark.parametrize("position", [0, -1])
@@ -137,9 +128,26 @@ def test_the_state_hash_covers_every_field_of_the_oldest_and_of_the_newest_recei
         assert state_hash(machine) != expected, field
 
 
-def _forget_a_closed_order(machine: Machine) -> None:
-    index = machine.trading.index
-    index.forget(next(order for order in index.remembered() if order.status not in (OPEN, WAITING)))
+@pytest.mark.parametrize(("name", "kind"), [(b"plain", Order), (b"stop", SpecialOrder)])
+def test_the_state_hash_covers_every_field_of_a_closed_order(name: bytes, kind: type) -> None:
+    exchange = Exchange(1_000)
+    exchange.buy(ANA, 5, 900, "plain")
+    exchange.stop(ANA, SELL, 2, 990, "stop")
+    for one in ("plain", "stop"):
+        exchange.cancel(ANA, one)
+    data, expected = snapshot_bytes(exchange.machine), state_hash(exchange.machine)
+    order = exchange.machine.trading.index.closed.copy(row_of_closed(exchange.machine, name))
+    assert type(order) is kind
+    for field in sorted(fields_of(kind) - _NOT_STATE[kind]):
+        machine = restore(data)
+        assert state_hash(machine) == expected
+        change_closed(machine, name, **{field: getattr(order, field) + 1})
+        assert state_hash(machine) != expected, field
+
+
+def _another_closed_order(machine: Machine) -> None:
+    closed = machine.trading.index.closed
+    closed.add(closed.copy(closed.oldest()))
 
 
 @pytest.mark.parametrize(
@@ -160,7 +168,7 @@ def _forget_a_closed_order(machine: Machine) -> None:
         lambda machine: machine.transfers.decide(
             commands.DecideTransfer(BO, 0, machine.transfers.number_of(ANA, b"tr4"), POST, b"x"), 9, 9, EventWriter()
         ),
-        _forget_a_closed_order,
+        _another_closed_order,
     ],
 )
 def test_the_state_hash_covers_the_rest(life: Exchange, change: Callable[[Machine], object]) -> None:

@@ -89,6 +89,27 @@ def test_a_gateway_that_a_door_refuses_says_so(
     assert not uvloop.run(run())
 
 
+def test_a_gateway_stops_at_any_moment_of_its_attempts() -> None:
+    """A cancellation that meets the end of a failed attempt must not get lost."""
+
+    async def run() -> None:
+        replicas = OneReplicaGroup(shown={"node-1": gateway("node-1"), "node-2": node("node-1")})
+        await replicas.open()
+        doors = {node_id: door.address for node_id, door in replicas.doors.items()}
+        for number in range(60):
+            metrics = GatewayMetrics(doors).group
+            group = Group(
+                doors=doors, credentials=gateway(), group_id=CLUSTER_ID, metrics=metrics, request_timeout_ms=200
+            )
+            group.start()
+            await asyncio.sleep(number * 0.000_2)
+            async with asyncio.timeout(10):
+                await group.stop()
+        replicas.close()
+
+    uvloop.run(run())
+
+
 class RealDoor:
     """The door of a replica that leads, on a poller in a thread. The gateways of these tests get no further."""
 

@@ -103,6 +103,15 @@ def test_a_start_that_was_cut_short_among_the_certificates_is_completed(tmp_path
         assert not (tmp_path / "a/tls.new").exists()
 
 
+def test_a_key_whose_certificate_was_never_written_is_replaced(tmp_path: Path) -> None:
+    with LocalCluster(tmp_path / "a") as cluster:
+        config = cluster.load()
+        config.certificate_file("node-2").rename(tmp_path / "a/tls/node-2.crt.new")
+        cluster.load()
+        load_credentials(config, NODE, "node-2")
+    assert sorted(path.name for path in (tmp_path / "a/tls").glob("node-2*")) == ["node-2.crt", "node-2.key"]
+
+
 def test_certificates_that_end_within_a_year_are_all_made_anew(tmp_path: Path) -> None:
     with LocalCluster(tmp_path / "a") as cluster:
         config = cluster.load()

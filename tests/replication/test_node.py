@@ -51,7 +51,7 @@ def open_exchange(cluster: NodesInProcess) -> tuple[str, GatewayLink]:
 
 def test_a_node_has_memory_ready_for_what_its_configuration_says(cluster: NodesInProcess) -> None:
     for node in cluster.nodes.values():
-        assert node.replica.machine.receipts.segment_count() > Machine().receipts.segment_count()
+        assert node.replica.machine.receipts.arena.segment_count() > Machine().receipts.arena.segment_count()
 
 
 def test_a_node_without_fsync_says_so_at_every_start(

@@ -7,7 +7,7 @@ import pytest
 
 from engine.entry import chain_after
 from engine.machine import Machine
-from engine.snapshot import snapshot_bytes, state_hash
+from engine.snapshot import MAGIC, VERSION, snapshot_bytes, state_hash
 from replication.archive import Archive, ArchiveDamaged, ArchiveGap, list_segments, read_segment, read_segment_header
 from replication.replay import (
     NothingToReplay,
@@ -40,15 +40,26 @@ def test_replay_ends_in_the_state_of_the_replica(tmp_path: Path) -> None:
     assert replayed.unfinished_bytes == 0
 
 
-def test_the_state_hash_of_the_kept_snapshot_is_compared(tmp_path: Path) -> None:
+def test_the_bytes_of_the_kept_snapshot_are_compared(tmp_path: Path) -> None:
     machine = record(tmp_path, 20)
     store = SnapshotStore(tmp_path / "snapshots")
     store.write(SnapshotPoint(21, 1, machine.sequence, machine.chain), snapshot_bytes(machine))
-    assert replay(tmp_path).state_hashes_compared == 1
+    assert replay(tmp_path).snapshots_compared == 1
     machine.ledger.credit(1, 1, 1)
     store.write(SnapshotPoint(22, 1, machine.sequence, machine.chain), snapshot_bytes(machine))
-    with pytest.raises(ReplayDiverged, match="state hash"):
+    with pytest.raises(ReplayDiverged, match="the state's digest"):
         replay(tmp_path)
+
+
+def test_a_snapshot_of_an_earlier_build_is_not_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its bytes cannot be those that this build would write of the same state."""
+    machine = record(tmp_path, 20)
+    store, data = SnapshotStore(tmp_path / "snapshots"), bytearray(snapshot_bytes(machine))
+    data[len(MAGIC)] -= 1
+    store.write(SnapshotPoint(21, 1, machine.sequence, machine.chain), bytes(data))
+    replayed = replay(tmp_path)
+    assert replayed.snapshots_compared == 0 and replayed.machine.chain == machine.chain
+    assert f"of an earlier build (version {VERSION - 1}, this one has version {VERSION})" in capsys.readouterr().err
 
 
 def test_a_flipped_bit_is_named_by_its_sequence(tmp_path: Path) -> None:

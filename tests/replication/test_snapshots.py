@@ -121,7 +121,7 @@ def test_damage_is_found_and_named(store: SnapshotStore, tmp_path: Path) -> None
 def test_a_blob_that_is_not_the_described_one_is_refused() -> None:
     meta = describe(point(7), b"right")
     verify(meta, b"right")
-    with pytest.raises(SnapshotDamaged, match="state hash"):
+    with pytest.raises(SnapshotDamaged, match="its digest"):
         verify(meta, b"wrong")
     with pytest.raises(SnapshotDamaged, match="has 4 bytes, not 5"):
         verify(meta, b"shor")

@@ -167,7 +167,7 @@ PLANTS: dict[Plant, str] = {
     the_vote_is_not_written: "on its disk are",
     the_vote_is_forgotten_at_a_restart: "came back with",
     a_term_is_used_again_after_a_restart: "came back with",
-    the_snapshot_forgets_what_was_asked: "another hash chain|another result",
+    the_snapshot_forgets_what_was_asked: "another hash chain|another result|its receipt is forgotten",
     the_archive_is_not_synced_before_a_snapshot: "rchive",
     one_replica_computes_something_else: "another hash chain",
     an_unknown_outcome_is_called_a_failure: "certainly was not",
