@@ -52,6 +52,16 @@ With one group in the file this process is the replica. With several it keeps on
 those of groups that are added to the file later.
 """
 
+_LOAD_EXAMPLES: Final = """\
+examples:
+  tally load --seconds 10                                    orders, one in a request
+  tally load --batch 50                                      orders, fifty in a request
+  tally load --read /v1/markets/LOADBASE-LOADQUOTE/book      reads, as new as can be
+  tally load --read '/v1/accounts/me?min_sequence=1'         reads that followers may answer
+
+It opens accounts, assets and a market of its own, which stay behind.
+"""
+
 _ACCEPT_EXAMPLES: Final = """\
 examples:
   tally accept                                            all of them, on the exchange of this machine
@@ -190,11 +200,17 @@ def build_parser() -> argparse.ArgumentParser:
     _add_client_options(demo)
     demo.set_defaults(run=_demo)
 
-    load = commands.add_parser("load", help="measure committed orders per second over HTTP")
+    load = commands.add_parser(
+        "load",
+        help="measure committed orders, or reads, per second over HTTP",
+        epilog=_LOAD_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     load.add_argument("--connections", type=_positive, default=64, help="(%(default)s)")
     load.add_argument("--seconds", type=_positive, default=10, help="(%(default)s)")
     load.add_argument("--pipeline", type=_positive, default=1, help="requests in flight per connection (%(default)s)")
     load.add_argument("--batch", type=_positive, default=0, help="orders in one request, instead of one each")
+    load.add_argument("--read", metavar="PATH", help="GET this again and again, instead of placing orders")
     load.add_argument("--json", action="store_true", help="print the result as JSON")
     _add_client_options(load)
     load.set_defaults(run=_load)
@@ -423,6 +439,7 @@ def _load(arguments: argparse.Namespace) -> int:
         seconds=arguments.seconds,
         pipeline=arguments.pipeline,
         batch=arguments.batch,
+        read=arguments.read,
         as_json=arguments.json,
     )
 

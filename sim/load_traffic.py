@@ -1,4 +1,4 @@
-"""One trader of the load generator: prepared orders, a connection that keeps them coming, a tally of the answers.
+"""One trader of the load generator: prepared orders or reads, a connection that keeps them coming, a tally of answers.
 
 The generator shares the processors with the exchange, so it is built to cost little: requests are
 assembled from prepared bytes, keys are hashed once, answers are only scanned.
@@ -13,7 +13,7 @@ from array import array
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast
 
 import orjson
 
@@ -33,25 +33,29 @@ _CONTENT_LENGTH: Final = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORE
 
 @dataclass
 class Tally:
-    """What came back within the measured time. Latencies are of whole requests."""
+    """What came back within the measured time. Latencies are of whole requests.
 
-    committed: int = 0
+    ``success`` is the status of an order that is committed, or of a read that is answered.
+    """
+
+    success: int = 201
+    succeeded: int = 0
     latencies_s: array[float] = field(default_factory=lambda: array("d"))
     errors: Counter[str] = field(default_factory=Counter)
     counting: bool = False
 
     def count(self, status: int, body: bytes, latency_s: float) -> None:
-        """Count one answer to one order or batch of orders."""
+        """Count one answer to one order, batch of orders, or read."""
         if not self.counting:
             return
         self.latencies_s.append(latency_s)
-        if status == 201:
-            self.committed += 1
+        if status == self.success:
+            self.succeeded += 1
             return
         document = _document(body)
         for result in document.get("results", [document | {"status": status}]):
-            if result["status"] == 201:
-                self.committed += 1
+            if result["status"] == self.success:
+                self.succeeded += 1
             else:
                 self.errors[result.get("error", {}).get("code", f"HTTP_{result['status']}")] += 1
 
@@ -61,12 +65,29 @@ class Tally:
         return ordered[min(int(len(ordered) * share), len(ordered) - 1)] * 1_000 if ordered else 0.0
 
 
+class Source(Protocol):
+    """Makes one trader's requests."""
+
+    def next_request(self) -> tuple[bytes, bool]:
+        """The bytes of a request, and whether its answer counts."""
+
+
+class ReadSource:
+    """Asks for the same path again and again."""
+
+    def __init__(self, host: str, credentials: Credentials, path: str) -> None:
+        self._requests = SignedRequests(host, credentials)
+        self._path = path
+
+    def next_request(self) -> tuple[bytes, bool]:
+        return self._requests.make("GET", self._path, b""), True
+
+
 class OrderSource:
-    """Makes one trader's signed requests."""
+    """Makes one trader's orders, one or a batch at a time, and sweeps them out of the book now and then."""
 
     def __init__(self, host: str, credentials: Credentials, batch: int, random: Random) -> None:
-        self._signer = Signer(credentials)
-        self._headers = f"Host: {host}\r\nX-Tally-Key: {credentials.key_id}\r\n".encode()
+        self._signed = SignedRequests(host, credentials).make
         self._batch = batch
         self._bodies = _order_bodies(random)
         self._id_prefix = new_id()[:16].encode()
@@ -74,7 +95,7 @@ class OrderSource:
         self._sent_since_sweep = 0
 
     def next_request(self) -> tuple[bytes, bool]:
-        """The bytes of a request, and whether it is one that counts (an order, not a sweep)."""
+        """A sweep does not count."""
         if self._sent_since_sweep >= ORDERS_PER_SWEEP:
             self._sent_since_sweep = 0
             path = f"/v1/orders?market={MARKET}&request_id={self._id_prefix.decode()}-s{self._sent}"
@@ -94,7 +115,15 @@ class OrderSource:
             self._sent,
         )
 
-    def _signed(self, method: str, path: str, body: bytes) -> bytes:
+
+class SignedRequests:
+    """Requests as bytes, with the headers of one trader."""
+
+    def __init__(self, host: str, credentials: Credentials) -> None:
+        self._signer = Signer(credentials)
+        self._headers = f"Host: {host}\r\nX-Tally-Key: {credentials.key_id}\r\n".encode()
+
+    def make(self, method: str, path: str, body: bytes) -> bytes:
         timestamp_ms = time.time_ns() // 1_000_000
         return b"%s %s HTTP/1.1\r\n%sX-Tally-Timestamp: %d\r\nX-Tally-Signature: %s\r\nContent-Length: %d\r\n\r\n%s" % (
             method.encode(),
@@ -110,7 +139,7 @@ class OrderSource:
 class Connection(asyncio.Protocol):
     """One trader's connection: keeps ``pipeline`` requests in flight, and dials again if it is lost."""
 
-    def __init__(self, address: tuple[str, int], source: OrderSource, pipeline: int, tally: Tally) -> None:
+    def __init__(self, address: tuple[str, int], source: Source, pipeline: int, tally: Tally) -> None:
         self._address = address
         self._source = source
         self._pipeline = pipeline

@@ -76,7 +76,7 @@ class Simulation:
         self.drawn = drawn if faults is None else faults
         self.faults = calm(self.drawn)
         self.timeline = Timeline()
-        self.trace = Trace(self.timeline, directory)
+        self.trace = Trace(self.timeline)
         self.network = Network(self.timeline, Random(self.chance.getrandbits(64)), self.faults, self.trace)
         self.onlooker = Onlooker(self.trace)
         self._raft_chance = Random(self.chance.getrandbits(64))

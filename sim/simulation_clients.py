@@ -55,7 +55,6 @@ class Request:
     """
 
     command: Command
-    asked_s: float
     copies_out: int = 0
     told: list[tuple[int, int]] = field(default_factory=list)
     unknown: bool = False
@@ -117,7 +116,7 @@ class Clients:
                 self._send(request, gateway + 1)
 
     def _ask(self, command: Command, gateway: int) -> Request:
-        request = Request(command, self._timeline.now_s)
+        request = Request(command)
         self.requests.append(request)
         self.unanswered += 1
         self._send(request, gateway)

@@ -5,9 +5,7 @@ Two runs of one seed have the same hash, or something in them is not a function 
 
 from __future__ import annotations
 
-import os
 from collections import Counter, deque
-from pathlib import Path
 from typing import Final
 
 from xxhash import xxh3_128
@@ -22,18 +20,17 @@ class Violation(BaseException):
 
 
 class Trace:
-    """``counts`` says how often each kind of line was written. No line says where the files lie."""
+    """``counts`` says how often each kind of line was written."""
 
-    def __init__(self, timeline: Timeline, directory: Path) -> None:
+    def __init__(self, timeline: Timeline) -> None:
         self.counts: Counter[str] = Counter()
         self.violations: list[str] = []
         self._timeline = timeline
-        self._directory = f"{directory}{os.sep}"
         self._hash = xxh3_128()
         self._last: deque[str] = deque(maxlen=LINES_KEPT)
 
     def add(self, kind: str, subject: str, what: object = "") -> None:
-        line = f"{self._timeline.now_s - START_S:.6f} {kind} {subject} {what}".replace(self._directory, "")
+        line = f"{self._timeline.now_s - START_S:.6f} {kind} {subject} {what}"
         self.counts[kind] += 1
         self._hash.update(line.encode())
         self._last.append(line)

@@ -9,6 +9,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
+from itertools import cycle
 from random import Random
 from typing import cast
 
@@ -17,7 +18,7 @@ import uvloop
 
 from sim.client import Credentials
 from sim.load import LoadOptions, run_load
-from sim.load_traffic import MARKET, ORDERS_PER_SWEEP, OrderSource, Tally
+from sim.load_traffic import MARKET, ORDERS_PER_SWEEP, OrderSource, ReadSource, Tally
 
 TRADER = Credentials("load-1", "s3cret")
 CREATED = b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\n{}"
@@ -60,6 +61,16 @@ def test_a_trader_sweeps_its_orders_now_and_then_so_that_the_book_stays_small() 
     assert len({path for _, path, _, _ in sweeps}) == 2
 
 
+def test_a_read_is_signed_and_always_counts() -> None:
+    source = ReadSource("127.0.0.1:8080", TRADER, "/v1/accounts/me?min_sequence=1")
+    for _ in range(2 * ORDERS_PER_SWEEP):
+        request, counts = source.next_request()
+        method, path, headers, body = parse(request)
+        assert (method, path, body, counts) == ("GET", "/v1/accounts/me?min_sequence=1", b"", True)
+    message = f"{headers['x-tally-timestamp']}\nGET\n{path}\n".encode()
+    assert headers["x-tally-signature"] == hmac.new(b"s3cret", message, hashlib.sha256).hexdigest()
+
+
 def test_some_orders_cross_and_most_do_not() -> None:
     source = OrderSource("127.0.0.1:8080", TRADER, 500, Random(1))
     items = orjson.loads(parse(source.next_request()[0])[3])["items"]
@@ -78,7 +89,7 @@ def test_only_created_orders_count_as_committed() -> None:
     tally.count(422, b'{"error": {"code": "NO_FUNDS"}}', 0.001)
     tally.count(503, b'{"error": {"code": "NO_LEADER"}}', 0.001)
     tally.count(502, b"<html>", 0.001)
-    assert tally.committed == 1
+    assert tally.succeeded == 1
     assert tally.errors == Counter({"HTTP_200": 1, "NO_FUNDS": 1, "NO_LEADER": 1, "HTTP_502": 1})
 
 
@@ -86,13 +97,13 @@ def test_the_items_of_a_batch_count_one_by_one() -> None:
     tally = counting_tally()
     results = [{"status": 201}, {"status": 422, "error": {"code": "NO_FUNDS"}}, {"status": 201}]
     tally.count(200, orjson.dumps({"results": results}), 0.001)
-    assert (tally.committed, tally.errors) == (2, Counter({"NO_FUNDS": 1}))
+    assert (tally.succeeded, tally.errors) == (2, Counter({"NO_FUNDS": 1}))
 
 
 def test_nothing_counts_outside_the_measured_time() -> None:
     tally = Tally()
     tally.count(201, b"{}", 0.001)
-    assert (tally.committed, len(tally.latencies_s)) == (0, 0)
+    assert (tally.succeeded, len(tally.latencies_s)) == (0, 0)
 
 
 def test_percentiles_are_of_the_sorted_latencies() -> None:
@@ -131,13 +142,15 @@ class Exchange(asyncio.Protocol):
             asyncio.get_running_loop().call_later(0.001, self._write, chunks[1:])
 
 
-def run_against(answer: Callable[[], list[bytes] | None], pipeline: int) -> Tally:
-    tally = Tally()
+def run_against(
+    answer: Callable[[], list[bytes] | None], pipeline: int, *, read: str = "", success: int = 201
+) -> Tally:
+    tally = Tally(success=success)
 
     async def run() -> None:
         server = await asyncio.get_running_loop().create_server(lambda: Exchange(answer), "127.0.0.1", 0)
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        await run_load(url, [TRADER, TRADER], LoadOptions(2, 0.4, pipeline, 0), tally)
+        await run_load(url, [TRADER, TRADER], LoadOptions(2, 0.4, pipeline, 0, read), tally)
         server.close()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -147,22 +160,31 @@ def run_against(answer: Callable[[], list[bytes] | None], pipeline: int) -> Tall
 
 def test_answers_that_arrive_in_pieces_are_counted_once_each() -> None:
     tally = run_against(lambda: [CREATED[:10], CREATED[10:40], CREATED[40:]], pipeline=1)
-    assert tally.committed > 10
-    assert tally.committed == len(tally.latencies_s)
+    assert tally.succeeded > 10
+    assert tally.succeeded == len(tally.latencies_s)
     assert not tally.errors
 
 
 def test_several_orders_are_in_flight_on_a_connection() -> None:
     tally = run_against(lambda: [CREATED], pipeline=8)
-    assert tally.committed > 100
+    assert tally.succeeded > 100
     assert not tally.errors
+
+
+def test_reads_that_are_answered_count_and_no_others() -> None:
+    found = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
+    missing = b'HTTP/1.1 404 Not Found\r\ncontent-length: 37\r\n\r\n{"error": {"code": "UNKNOWN_MARKET"}}'
+    answers = cycle([found, found, missing])
+    tally = run_against(lambda: [next(answers)], pipeline=1, read="/v1/assets", success=200)
+    assert tally.succeeded > 10
+    assert tally.errors["UNKNOWN_MARKET"] == len(tally.latencies_s) - tally.succeeded > 0
 
 
 def test_a_lost_connection_is_counted_and_dialled_again() -> None:
     answers = iter([None, None, None])
     tally = run_against(lambda: next(answers, [CREATED]), pipeline=1)
     assert tally.errors == Counter({"CONNECTION_LOST": 3})
-    assert tally.committed > 10
+    assert tally.succeeded > 10
 
 
 def test_an_exchange_without_a_leader_is_not_asked_at_full_speed() -> None:

@@ -110,5 +110,6 @@ def test_a_replica_without_its_disk_has_no_vote_until_it_has_caught_up() -> None
             leader.start_again()
             simulation.play(3.0)
             simulation.settle()
+            assert simulation.leader() is not None
         judgement = judge(simulation)
     assert judgement.verdict is not Verdict.FAIL, judgement.reason
