@@ -4,8 +4,8 @@ A replica whose journal knows no membership is *fresh*. It has no log, never vot
 part of a cluster in one of three ways:
 
 - The cluster is new. The initial member with the lowest name founds it, once it is linked with all other initial
-  members, all of them are fresh too, and their configurations name the same ones. Whoever is told of the foundation, by
-  whomever, adopts it.
+  members, all of them are fresh too, their configurations name the same ones, and no folder has data of an earlier
+  life. Whoever is told of the foundation, by whomever, adopts it.
 - The cluster exists, and its log begins where it was founded: the same message says how.
 - The cluster exists, and the beginning of its log is compacted away: a snapshot brings the membership.
 
@@ -44,8 +44,13 @@ class Members:
         journal: Journal,
         initial_ids: Iterable[str],
         addresses: Mapping[str, MemberAddresses],
+        *,
+        had_data: bool,
     ) -> None:
-        """`initial_ids` found the cluster if it is new; they and `addresses` matter no more once there is a log."""
+        """`initial_ids` found the cluster if it is new; they and `addresses` matter no more once there is a log.
+
+        `had_data`: this node's folder has what an earlier life left, so the cluster cannot be new.
+        """
         self.node_id = node_id
         self.linked: dict[str, Hello] = {}
         self.membership: Membership | None = None
@@ -58,6 +63,7 @@ class Members:
         self._journal = journal
         self._initial_ids = sorted({*initial_ids, node_id})
         self._addresses = addresses
+        self._had_data = had_data
         self._adopted: LoggedMembership | None = None
         self._dismissed: set[str] = set()
         self._lives: dict[str, bytes] = {}
@@ -99,7 +105,7 @@ class Members:
         addresses = self._addresses.get(self.node_id, _NOWHERE)
         is_member = self.membership is not None and self.membership.has(self.node_id, self._journal.incarnation)
         founders = tuple(self._initial_ids) if self.fresh else ()
-        return Hello(term, self._journal.incarnation, founders, is_member, *addresses)
+        return Hello(term, self._journal.incarnation, founders, self._had_data, is_member, *addresses)
 
     def greeted(self, peer_id: str, hello: Hello) -> bool:
         """A peer said hello; whether it began another life since it last did."""
@@ -107,6 +113,9 @@ class Members:
         if self.fresh and hello.fresh and list(hello.founders) != self._initial_ids:
             theirs, ours = ", ".join(hello.founders), ", ".join(self._initial_ids)
             logger.warning("%s would found a cluster of %s, we one of %s", peer_id, theirs, ours)
+        if self.fresh and hello.fresh and (hello.had_data or self._had_data):
+            holder = peer_id if hello.had_data else self.node_id
+            logger.warning("no new cluster is founded: the folder of %s has data of an earlier one", holder)
         previous = self._lives.get(peer_id, hello.incarnation)
         self._lives[peer_id] = hello.incarnation
         return previous != hello.incarnation
@@ -150,6 +159,8 @@ class Members:
         if len(hellos) < len(others) or any(list(hello.founders) != self._initial_ids for hello in hellos.values()):
             return None
         hellos[self.node_id] = self.hello(term=0)
+        if any(hello.had_data for hello in hellos.values()):
+            return None
         return founding(
             {node_id: hello.incarnation for node_id, hello in hellos.items()},
             {node_id: MemberAddresses(hello.peer, hello.door) for node_id, hello in hellos.items()},

@@ -118,11 +118,13 @@ class Hello(_Message, frozen=True, array_like=True, tag=11):
     """The first message on every link: which life of this node speaks, and where it can be reached.
 
     `founders` are those who found the cluster if it is new, as its configuration says; empty unless it is fresh: it
-    knows of no membership, has no log, and never voted. `is_member`: the membership that it knows has it.
+    knows of no membership, has no log, and never voted. `had_data`: its folder has what an earlier life left, so the
+    cluster is not new. `is_member`: the membership that it knows has it.
     """
 
     incarnation: Incarnation
     founders: tuple[str, ...]
+    had_data: bool
     is_member: bool
     peer: str
     door: str

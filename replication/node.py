@@ -27,6 +27,7 @@ from engine.types import EXCHANGE_ACCOUNT
 from replication import member_desk, protocol
 from replication.agreement import Agreement, Checkpoint
 from replication.config import FSYNC_MAJORITY, Config, node_addresses, node_data_dir, parse_address
+from replication.damaged_files import has_earlier_data
 from replication.forked import ask_child
 from replication.identity import NODE
 from replication.journal import Journal
@@ -101,6 +102,7 @@ class Node:
         self._agreement = Agreement(len(config.nodes))
         self._doors: dict[str, tuple[str, int]] = {}
 
+        had_data = has_earlier_data(data_dir)  # before anything of this life is written
         poller = platform.poller()
         self._fsyncs = config.log.fsync == FSYNC_MAJORITY
         if not self._fsyncs:
@@ -151,6 +153,7 @@ class Node:
             on_checkpoint=self._on_checkpoint,
             on_membership=self._on_membership,
             keep_tail_entries=config.log.keep_tail_entries,
+            had_data=had_data,
         )
         self._key = load_or_create(data_dir, platform.random_bytes)
         logger.info("receipts of %s are signed by the key %s", node_id, self._key.public_key.hex())

@@ -6,6 +6,9 @@
 70      it halted: going on, or starting again, would repeat the fault; docs/operations.md says what to do
 ======  ==========================================================================================
 
+A journal or snapshots that are damaged when the replica starts are set aside, and the others give it all that it needs
+(``replication.damaged_files``).
+
 An assertion outside the state machine is a bug of ours: the process ends with a traceback and code 1. Inside the
 state machine it reaches this module as a Halt, since the same command would fail again.
 """
@@ -19,7 +22,8 @@ import lmdb
 
 from replication.agreement import Diverged
 from replication.archive import ArchiveDamaged
-from replication.config import Config
+from replication.config import Config, node_data_dir
+from replication.damaged_files import RECOVERABLE, set_aside
 from replication.halt import Halt
 from replication.journal import JournalBelongsToAnother
 from replication.journal_records import JournalDamaged, JournalError
@@ -51,7 +55,18 @@ def run_replica(config: Config, node_id: str) -> int:
     ConfigError if the configuration or a secret cannot be used.
     """
     try:
-        return run(config, node_id)
+        try:
+            return run(config, node_id)
+        except RECOVERABLE as damage:
+            folder = set_aside(node_data_dir(config, node_id))
+            logger.critical(
+                "%s: %s. What was damaged is in %s now; %s begins anew and gets everything from the others",
+                node_id,
+                damage,
+                folder,
+                node_id,
+            )
+            return run(config, node_id)
     except Exception as fault:
         code = exit_code(fault)
         if code is None:

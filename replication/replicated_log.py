@@ -96,12 +96,15 @@ class ReplicatedLog:
         addresses: Mapping[str, MemberAddresses] | None = None,
         proposal_timeout_s: float = 10.0,
         keep_tail_entries: int = 1_000,
+        had_data: bool = False,
     ) -> None:
         """Restore the newest snapshot, if any, and take part from the first tick on.
 
         `peer_ids` are the other initial members: they found the cluster together if it is new. From then on the log
         says who belongs to it, and `on_membership` is told, at once if the log knows already. `addresses` are where
         this node and the initial members are found.
+
+        `had_data`: the node's folder has what an earlier life left, an archive for instance: it founds no cluster.
 
         `on_role_change(role)` is called from inside `tick()`. `on_checkpoint(peer_id, log_index, sequence, chain)`
         receives what peers broadcast. `keep_tail_entries` entries before a snapshot are kept for slow followers.
@@ -124,7 +127,7 @@ class ReplicatedLog:
         self._stopped_by: BaseException | None = None
         self._sender = LogSender(journal, transport, snapshots)
         self._raft = Raft(self, PeerNode(node_id), journal, timing, poller)
-        self._members = Members(node_id, journal, peer_ids, addresses or {})
+        self._members = Members(node_id, journal, peer_ids, addresses or {}, had_data=had_data)
         self.membership = MembershipControl(
             members=self._members,
             raft=self._raft,

@@ -219,6 +219,7 @@ class Replica:
             on_checkpoint=lambda *checkpoint: self.checkpoints.append(checkpoint),
             proposal_timeout_s=5.0,
             keep_tail_entries=cluster.keep_tail_entries,
+            had_data=name in cluster.had_data,
         )
 
     def tick(self) -> None:
@@ -319,8 +320,10 @@ class Cluster:
         keep_tail_entries: int = 1_000,
         open_journal: Callable[[Path, str], Journal] = open_journal,
         greet: bool = True,
+        had_data: str = "",
     ) -> None:
         """With `greet` they found their cluster at once, and say hello whenever one is started."""
+        self.had_data = had_data
         self.world = world
         self.directory = directory
         self.names = list(names)

@@ -85,6 +85,18 @@ def test_a_node_that_waits_says_for_what(world: World, tmp_path: Path, caplog: p
     cluster.close()
 
 
+def test_nobody_founds_a_new_cluster_over_the_data_of_an_earlier_one(
+    world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """All journals are gone, as if a fault had taken them at once, and one archive shows that there was something."""
+    for name in "ABC":
+        cluster = Cluster(world, tmp_path / name, had_data=name)
+        assert not any(try_to_lead(cluster, one) for one in "ABC")
+        assert [replica.members() for replica in cluster] == ["", "", ""]
+        assert f"no new cluster is founded: the folder of {name} has data of an earlier one" in caplog.text
+        cluster.close()
+
+
 def test_a_foundation_that_one_missed_is_passed_on_by_the_others(world: World, tmp_path: Path) -> None:
     cluster = Cluster(world, tmp_path, greet=False)
     for replica in cluster:

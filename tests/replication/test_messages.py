@@ -43,7 +43,7 @@ MESSAGES: list[Message] = [
     Checkpoint(4, 7, 40, b"c" * 32),
     RequestPreVote(4, 12, 3, b"i" * 16),
     ResponsePreVote(3, 4),
-    Hello(3, b"i" * 16, ("node-1", "node-2"), False, "127.0.0.1:1", "127.0.0.1:2"),
+    Hello(3, b"i" * 16, ("node-1", "node-2"), True, False, "127.0.0.1:1", "127.0.0.1:2"),
     Foundation(0, MEMBERSHIP),
     Removed(5, b"i" * 16, 99),
 ]

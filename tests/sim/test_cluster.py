@@ -3,10 +3,12 @@
 import hashlib
 import io
 import os
+import re
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -161,6 +163,42 @@ def test_a_replica_that_fell_behind_the_compacted_log_catches_up_from_a_snapshot
         replicas = exchange.agreed_replicas()
         assert len({replica["state_hash"] for replica in replicas}) == 1
         assert "installed the snapshot" in (exchange.directory / "logs" / f"{stranded}.log").read_text()
+
+
+def test_a_replica_whose_journal_is_damaged_gets_everything_from_the_others(tmp_path: Path) -> None:
+    exchange = LocalExchange(tmp_path / "exchange")
+    with exchange:
+        key = open_market(exchange)
+        for number in range(50):
+            exchange.client(*key).place(
+                "GLD-EUR", "buy", quantity="0.001", price="1.00", client_order_id=f"k{number}"
+            ).expect()
+        sequence = exchange.agreed_replicas()[0]["sequence"]
+    (journal,) = (exchange.directory / "data" / "node-2" / "journal").glob("data.mdb")
+    damaged = bytearray(journal.read_bytes())
+    entry = damaged.rindex(b"k49")
+    damaged[entry] ^= 1
+    journal.write_bytes(damaged)
+    with exchange:
+        exchange.client(*key).place("GLD-EUR", "buy", quantity="0.001", price="1.00", client_order_id="after").expect()
+        replicas = exchange.agreed_replicas()
+        assert len({replica["state_hash"] for replica in replicas}) == 1
+        assert replicas[0]["sequence"] == sequence + 1
+        deadline_s = time.monotonic() + 10
+        while _voters(exchange) != {"node-1": 1.0, "node-2": 1.0, "node-3": 1.0}:
+            assert time.monotonic() < deadline_s, _voters(exchange)
+            time.sleep(0.1)
+    log = (exchange.directory / "logs" / "node-2.log").read_text()
+    assert "node-2 begins anew and gets everything from the others" in log
+    assert (exchange.directory / "data" / "node-2" / "damaged-1" / "journal" / "data.mdb").exists()
+    assert audit(exchange.directory) == 0
+
+
+def _voters(exchange: LocalExchange) -> dict[str, float]:
+    with urllib.request.urlopen(f"{exchange.url}/metrics", timeout=5) as answer:
+        text = answer.read().decode()
+    found = re.findall(r'^tally_replica_voter\{.*node="(node-\d)".*\} (\S+)$', text, re.MULTILINE)
+    return {node_id: float(votes) for node_id, votes in found}
 
 
 def _wait_for_sequence(exchange: LocalExchange, sequence: int, importing: subprocess.Popen[str]) -> None:
