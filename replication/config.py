@@ -67,8 +67,8 @@ class NodeAddresses(NamedTuple):
 class RaftSettings:
     """A follower waits between the two election timeouts, chosen anew each time, before it stands itself."""
 
-    election_timeout_ms_min: int = 400
-    election_timeout_ms_max: int = 800
+    election_timeout_ms_min: int = 350
+    election_timeout_ms_max: int = 700
     heartbeat_ms: int = 50
 
 

@@ -43,7 +43,7 @@ def test_the_smallest_file_gets_the_documented_defaults(tmp_path: Path) -> None:
     assert list(config.nodes) == ["node-1", "node-2", "node-3"]
     assert config.nodes["node-3"] == NodeAddresses(Address("::1", 7103), Address("replica.example", 7203))
     raft = config.raft
-    assert (raft.election_timeout_ms_min, raft.election_timeout_ms_max, raft.heartbeat_ms) == (400, 800, 50)
+    assert (raft.election_timeout_ms_min, raft.election_timeout_ms_max, raft.heartbeat_ms) == (350, 700, 50)
     assert config.log == LogSettings(snapshot_every_commands=250_000, keep_tail_entries=1_000, fsync="majority")
     assert config.engine.reserve_requests == 100_000
     gateway = config.gateway
@@ -118,8 +118,8 @@ def test_a_fault_is_named_with_its_place(tmp_path: Path, old: str, new: str, com
 @pytest.mark.parametrize(
     ("table", "complaint"),
     [
-        ("[raft]\nheartbeat_ms = 134", "raft.heartbeat_ms: 134 is too slow, it must be below a third"),
-        ("[raft]\nelection_timeout_ms_max = 400", "raft.election_timeout_ms_max: 400 must be above"),
+        ("[raft]\nheartbeat_ms = 117", "raft.heartbeat_ms: 117 is too slow, it must be below a third"),
+        ("[raft]\nelection_timeout_ms_max = 350", "raft.election_timeout_ms_max: 350 must be above"),
         ("[raft]\nheartbeat_ms = true", "raft.heartbeat_ms: True is not a whole number from 5 to 20000"),
         ("[raft]\nheartbeat_ms = 50.5", "raft.heartbeat_ms: 50.5 is not a whole number"),
         ("[raft]\nhartbeat_ms = 50", "raft.hartbeat_ms: this key is not known"),
