@@ -262,18 +262,15 @@ class Group:
             self._choose_leader()
             if link is self._leader:
                 self._follow_members(message.doors)
+            elif self._leader is None:
+                # The leader may be a node that joined a moment ago, and whom only the others have named so far.
+                self._link_with({name: door for name, door in message.doors.items() if name not in self.replicas})
         else:
             raise ProtocolError("a replica must not send queries")
 
     def _follow_members(self, doors: dict[str, tuple[str, int]]) -> None:
         """The leader says who the members are: keep links with these and with nobody else."""
-        for node_id, (host, port) in doors.items():
-            replica = self.replicas.get(node_id)
-            if replica is None:
-                logger.info("%s is a member now", node_id)
-                replica = self.replicas[node_id] = Replica(node_id, host, port)
-                self._start_task(node_id, self._keep_linked(replica))
-            replica.host, replica.port = host, port
+        self._link_with(doors)
         for node_id in (self.replicas.keys() - doors.keys()) if doors else ():
             logger.info("%s is no member any more", node_id)
             replica = self.replicas.pop(node_id)
@@ -281,6 +278,15 @@ class Group:
             if replica.link is not None:
                 replica.link.abort()
             self._metrics.forget(node_id)
+
+    def _link_with(self, doors: dict[str, tuple[str, int]]) -> None:
+        for node_id, (host, port) in doors.items():
+            replica = self.replicas.get(node_id)
+            if replica is None:
+                logger.info("%s is a member now", node_id)
+                replica = self.replicas[node_id] = Replica(node_id, host, port)
+                self._start_task(node_id, self._keep_linked(replica))
+            replica.host, replica.port = host, port
 
     def _start_task(self, name: str, work: Coroutine[None, None, None]) -> None:
         self._tasks[name] = self._loop.create_task(work)

@@ -320,7 +320,7 @@ class Node:
         """All answers to the gateways, and a status when it changed or is due."""
         status = self.status()
         told = self._told_status
-        changed = told is None or (told.serving, told.leader, told.term) != (status.serving, status.leader, status.term)
+        changed = told is None or _news(told) != _news(status)
         if changed or self._now_s() >= self._status_due_s:
             self._told_status = status
             self._status_due_s = self._now_s() + STATUS_EVERY_S
@@ -429,3 +429,8 @@ def run(config: Config, node_id: str) -> int:
     node.run()
     logger.info("%s stopped at sequence %d", node_id, node.replica.machine.sequence)
     return 0
+
+
+def _news(status: Status) -> tuple[object, ...]:
+    """What gateways must hear of at once."""
+    return status.serving, status.leader, status.term, status.doors

@@ -124,7 +124,17 @@ class Door:
         compiled = self.node_id == "node-1"  # as where only one machine has a compiler
         fsyncs = self.node_id == "node-2"
         key = SIGNING_KEYS[self.node_id].public_key.hex()
-        return Status(self.node_id, serving, group.leader, group.term, group.machine.sequence, compiled, fsyncs, key)
+        return Status(
+            node=self.node_id,
+            serving=serving,
+            leader=group.leader,
+            term=group.term,
+            sequence=group.machine.sequence,
+            compiled=compiled,
+            fsyncs=fsyncs,
+            public_key=key,
+            doors=group.members,
+        )
 
     async def open(self) -> None:
         context = self.credentials.server_context
@@ -161,6 +171,7 @@ class OneReplicaGroup:
         self.searches_left = 0
         self.entry_bytes_max = 1 << 20
         self._tapes: dict[int, list[PrintedTrade]] = {}
+        self.members: dict[str, tuple[str, int]] = {}  # as the statuses name them
         self.doors = {node_id: Door(self, node_id, shown.get(node_id) or node(node_id)) for node_id in node_ids}
 
     async def open(self) -> None:

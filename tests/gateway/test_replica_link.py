@@ -110,6 +110,31 @@ def test_a_gateway_stops_at_any_moment_of_its_attempts() -> None:
     uvloop.run(run())
 
 
+def test_a_gateway_finds_a_leader_that_joined_after_the_last_word_of_the_old_one() -> None:
+    """It knows node-1 alone, which follows already when it says for the first time that node-2 is a member."""
+
+    async def run() -> str:
+        replicas = OneReplicaGroup()
+        await replicas.open()
+        known = {"node-1": replicas.doors["node-1"].address}
+        metrics = GatewayMetrics(known).group
+        group = Group(doors=known, credentials=gateway(), group_id=CLUSTER_ID, metrics=metrics, request_timeout_ms=200)
+        group.start()
+        async with asyncio.timeout(10):
+            while group.leader is None:
+                await asyncio.sleep(0.01)
+            replicas.members = {node_id: door.address for node_id, door in replicas.doors.items()}
+            replicas.elect("node-2")
+            while group.leader is None or group.leader.node_id != "node-2":
+                await asyncio.sleep(0.01)
+            found = group.leader.node_id
+            await group.stop()
+        replicas.close()
+        return found
+
+    assert uvloop.run(run()) == "node-2"
+
+
 class RealDoor:
     """The door of a replica that leads, on a poller in a thread. The gateways of these tests get no further."""
 
