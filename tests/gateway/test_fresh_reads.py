@@ -8,14 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.gateway.live_gateway import LiveGateway, Market, expect, limit_order
-from tests.gateway.one_replica import OneReplicaGroup
-
-
-@pytest.fixture(scope="module")
-def three() -> Iterator[Market]:
-    with LiveGateway(group=OneReplicaGroup(("node-1", "node-2", "node-3"))) as gateway:
-        yield Market(gateway)
+from tests.gateway.live_gateway import Market, expect, limit_order
 
 
 @pytest.fixture(autouse=True)

@@ -10,15 +10,9 @@ import pytest
 from replication.receipts import entry_fault, statement
 from replication.signing_key import is_signed
 from sim.receipt_file import parse_receipt
-from tests.gateway.live_gateway import Client, LiveGateway, Market, expect, limit_order
-from tests.gateway.one_replica import SIGNING_KEYS, OneReplicaGroup
+from tests.gateway.live_gateway import Client, Market, expect, limit_order
+from tests.gateway.one_replica import SIGNING_KEYS
 from tests.replication.link_certificates import CLUSTER_ID
-
-
-@pytest.fixture(scope="module")
-def three() -> Iterator[Market]:
-    with LiveGateway(group=OneReplicaGroup(("node-1", "node-2", "node-3"))) as gateway:
-        yield Market(gateway)
 
 
 @pytest.fixture(autouse=True)

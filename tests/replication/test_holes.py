@@ -39,18 +39,6 @@ BC = between("B", "C")
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    return World(monkeypatch)
-
-
-@pytest.fixture
-def cluster(world: World, tmp_path: Path) -> Iterator[Cluster]:
-    running = Cluster(world, tmp_path)
-    yield running
-    running.close()
-
-
-@pytest.fixture
 def short_tail(world: World, tmp_path: Path) -> Iterator[Cluster]:
     running = Cluster(world, tmp_path, keep_tail_entries=2)
     yield running

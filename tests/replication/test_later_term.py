@@ -1,19 +1,7 @@
 """Whoever speaks in a later term ends an earlier leader's reign, whatever kind of message says so."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
 from replication.messages import NextIndex
-from tests.replication.raft_harness import Cluster, World
-
-
-@pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Cluster]:
-    running = Cluster(World(monkeypatch), tmp_path)
-    yield running
-    running.close()
+from tests.replication.raft_harness import Cluster
 
 
 def test_a_leader_that_hears_of_a_later_term_steps_down(cluster: Cluster) -> None:

@@ -1,6 +1,5 @@
 """New clusters, and nodes that come back without what they had on their disk."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import lmdb
@@ -11,18 +10,6 @@ from replication.messages import Foundation, Hello, RequestPreVote, RequestVote,
 from replication.replicated_log import Outcome, Role
 from replication.snapshots import SnapshotPoint
 from tests.replication.raft_harness import PATIENCE_S, Cluster, World, between
-
-
-@pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    return World(monkeypatch)
-
-
-@pytest.fixture
-def cluster(world: World, tmp_path: Path) -> Iterator[Cluster]:
-    running = Cluster(world, tmp_path)
-    yield running
-    running.close()
 
 
 def try_to_lead(cluster: Cluster, name: str, rounds: int = 5) -> bool:

@@ -1,6 +1,5 @@
 """Members come and go while the log goes on: on virtual time, with every message delivered by hand."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,18 +9,6 @@ from replication.member_changes import CAUGHT_UP_ENTRIES, ChangeRefused
 from replication.messages import AppendEntries, RequestVote, ResponseVote
 from replication.replicated_log import Outcome, Role
 from tests.replication.raft_harness import CLUSTER_ID, PATIENCE_S, Cluster, World, between
-
-
-@pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    return World(monkeypatch)
-
-
-@pytest.fixture
-def cluster(world: World, tmp_path: Path) -> Iterator[Cluster]:
-    running = Cluster(world, tmp_path)
-    yield running
-    running.close()
 
 
 def views(cluster: Cluster) -> list[str]:

@@ -1,7 +1,7 @@
 """Elections begin only where they can be won: on virtual time, with links that fail one way or both."""
 
 import random
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -12,18 +12,6 @@ from replication.replicated_log import Role
 from tests.replication.raft_harness import PATIENCE_S, Cluster, Replica, World, between
 
 ALL = between("A", "B", "C")
-
-
-@pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    return World(monkeypatch)
-
-
-@pytest.fixture
-def cluster(world: World, tmp_path: Path) -> Iterator[Cluster]:
-    running = Cluster(world, tmp_path)
-    yield running
-    running.close()
 
 
 def run(cluster: Cluster, seconds: float, broken: Collection[tuple[str, str]] = ()) -> None:

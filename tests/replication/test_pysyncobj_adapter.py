@@ -1,6 +1,5 @@
 """Around pysyncobj: what its algorithm is shown, and that it is the right one."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,18 +9,6 @@ from replication.messages import NextIndex
 from replication.pysyncobj_adapter import PeerNode
 from replication.replicated_log import RaftTiming, Role, UnsupportedPysyncobj
 from tests.replication.raft_harness import PATIENCE_S, Cluster, NoInput, World
-
-
-@pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    return World(monkeypatch)
-
-
-@pytest.fixture
-def cluster(world: World, tmp_path: Path) -> Iterator[Cluster]:
-    running = Cluster(world, tmp_path)
-    yield running
-    running.close()
 
 
 def test_heartbeats_waiting_in_the_socket_prevent_an_election(cluster: Cluster, world: World) -> None:

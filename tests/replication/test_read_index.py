@@ -1,6 +1,5 @@
 """Reads on the leader: new as of their arrival or refused, whatever happened to the leader. On virtual time."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,18 +7,6 @@ import pytest
 from replication.messages import AppendEntries, NextIndex, SnapshotChunk
 from replication.read_index import ReadIndex
 from tests.replication.raft_harness import Cluster, World, between
-
-
-@pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    return World(monkeypatch)
-
-
-@pytest.fixture
-def cluster(world: World, tmp_path: Path) -> Iterator[Cluster]:
-    running = Cluster(world, tmp_path)
-    yield running
-    running.close()
 
 
 def commit(cluster: Cluster, name: str, payload: bytes, among: str = "") -> None:

@@ -19,18 +19,6 @@ from tests.replication.raft_harness import Cluster, RecordingMachine, World, bet
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    return World(monkeypatch)
-
-
-@pytest.fixture
-def cluster(world: World, tmp_path: Path) -> Iterator[Cluster]:
-    running = Cluster(world, tmp_path)
-    yield running
-    running.close()
-
-
-@pytest.fixture
 def short_tail(world: World, tmp_path: Path) -> Iterator[Cluster]:
     running = Cluster(world, tmp_path, keep_tail_entries=5)
     yield running

@@ -12,16 +12,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final
 
-from replication.local_cluster import LOOPBACK, NODE_IDS, LocalCluster, free_port
-from sim.client import Client, ClientError, Credentials
-from sim.local_exchange import TALLY
+from replication.local_cluster import NODE_IDS, LocalCluster
+from sim.local_exchange import STOPPED_WITHIN_S, TALLY, LocalExchange
 
 NETWORK: Final = "10.213.77"
 _BRIDGE: Final = "tallytest"
-_READY_WITHIN_S: Final = 30.0
+_ELECTED_WITHIN_S: Final = 10.0
 
 
 def why_not() -> str:
@@ -39,60 +37,52 @@ def why_not() -> str:
     return ""
 
 
-class HostsInNamespaces:
+class HostsInNamespaces(LocalExchange):
     """Three replicas on hosts of their own and a gateway. Use as a context manager."""
 
     def __init__(self, directory: Path) -> None:
-        self.url = f"http://{LOOPBACK}:{free_port()}"
-        self._directory = directory
+        super().__init__(directory)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
-    def __enter__(self) -> Self:
+    def start(self) -> float:
+        started_s = time.monotonic()
         self._remove_network()
         try:
             self._make_network()
             config_file = self._write_config()
             for node_id in NODE_IDS:
                 inside = ["ip", "netns", "exec", _host(node_id)]
-                self._start(node_id, [*inside, *_tally("node", config_file), "--node", node_id])
+                self._run(node_id, [*inside, *_tally("node", config_file), "--node", node_id])
             port = self.url.rpartition(":")[2]
-            operator_key = ["--operator-key", str(self._directory / "operator.key")]
-            self._start("gateway", [*_tally("gateway", config_file), "--port", port, *operator_key])
-            self._wait_ready()
+            operator_key = ["--operator-key", str(self.directory / "operator.key")]
+            self._run("gateway", [*_tally("gateway", config_file), "--port", port, *operator_key])
+            self.wait_ready()
         except BaseException:
-            self._stop()
+            self.stop()
             raise
-        return self
+        return time.monotonic() - started_s
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        self._stop()
+    def stop(self) -> int:
+        for process in self._processes.values():
+            process.terminate()
+        for process in self._processes.values():
+            try:
+                process.wait(STOPPED_WITHIN_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._remove_network()
+        return 0
 
-    def operator(self) -> Client:
-        return Client(self.url, Credentials.load(self._directory, {}), timeout_s=15.0)
-
-    def replicas(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.operator().request("GET", "/v1/admin/replicas").expect().body["replicas"]
-        return found
-
-    def leader(self, *, within_s: float = 10.0, other_than: str = "") -> str:
-        """The node that serves, as soon as one does that is not this one."""
-        deadline_s = time.monotonic() + within_s
+    def new_leader(self, old: str = "") -> str:
+        """The node that serves, as soon as one does that is not the old one."""
+        deadline_s = time.monotonic() + _ELECTED_WITHIN_S
         while True:
             serving = [str(replica["node"]) for replica in self.replicas() if replica.get("serving")]
-            if serving and serving[0] != other_than:
+            if serving and serving[0] != old:
                 return serving[0]
             assert time.monotonic() < deadline_s, f"nobody leads:\n{self.log_ends()}"
             time.sleep(0.05)
-
-    def agreed(self, *, within_s: float = 20.0) -> list[dict[str, Any]]:
-        """All replicas, once all can be reached and stand at the same sequence."""
-        deadline_s = time.monotonic() + within_s
-        while True:
-            found = self.replicas()
-            if all(replica["reachable"] for replica in found) and len({replica["sequence"] for replica in found}) == 1:
-                return found
-            assert time.monotonic() < deadline_s, f"the replicas did not meet: {found}\n{self.log_ends()}"
-            time.sleep(0.1)
 
     # What happens to a host
 
@@ -114,15 +104,8 @@ class HostsInNamespaces:
             if other != node_id:
                 _ip("netns", "exec", _host(node_id), "ip", "route", "del", "blackhole", f"{_address(other)}/32")
 
-    def log_ends(self, lines: int = 12) -> str:
-        parts = []
-        for name in self._processes:
-            tail = (self._directory / f"{name}.out").read_text(errors="replace").splitlines()[-lines:]
-            parts.append("\n".join([f"--- {name}", *tail]))
-        return "\n".join(parts)
-
     def _write_config(self) -> Path:
-        with LocalCluster(self._directory) as cluster:
+        with LocalCluster(self.directory) as cluster:
             cluster.load()
             config_file = cluster.config_file
         text = config_file.read_text()
@@ -149,31 +132,9 @@ class HostsInNamespaces:
         for arguments in [*(["netns", "del", _host(node_id)] for node_id in NODE_IDS), ["link", "del", _BRIDGE]]:
             subprocess.run(["ip", *arguments], capture_output=True)
 
-    def _start(self, name: str, command: list[str]) -> None:
-        with (self._directory / f"{name}.out").open("wb") as log:
+    def _run(self, name: str, command: list[str]) -> None:
+        with (self.directory / "logs" / f"{name}.log").open("wb") as log:
             self._processes[name] = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-
-    def _wait_ready(self) -> None:
-        client, deadline_s = Client(self.url, timeout_s=2.0), time.monotonic() + _READY_WITHIN_S
-        while time.monotonic() < deadline_s:
-            try:
-                if client.request("GET", "/readyz").status == 200:
-                    return
-            except ClientError:
-                pass
-            time.sleep(0.05)
-        raise AssertionError(f"not ready after {_READY_WITHIN_S} s:\n{self.log_ends()}")
-
-    def _stop(self) -> None:
-        for process in self._processes.values():
-            process.terminate()
-        for process in self._processes.values():
-            try:
-                process.wait(10.0)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        self._remove_network()
 
 
 def _ip(*arguments: str) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from replication.local_cluster import NODE_IDS
-from sim.client import Client, Credentials
 from tests.sim.hosts_in_namespaces import HostsInNamespaces, why_not
 
 pytestmark = pytest.mark.cluster
@@ -34,7 +33,7 @@ class Trader:
         operator.create_account("ana").expect()
         operator.deposit("ana", "EUR", "10000.00", "dep-1").expect()
         key = operator.create_key("ana").expect().body
-        self.client = Client(hosts.url, Credentials(key["key_id"], key["secret"]), timeout_s=15.0)
+        self.client = hosts.client(key["key_id"], key["secret"])
         self.placed: list[str] = []
         self._failure: BaseException | None = None
         self._enough = threading.Event()
@@ -76,20 +75,20 @@ def test_orders_flow_on_whichever_host_is_cut_off_and_none_is_lost_or_doubled(ho
     trader = Trader(hosts)
     try:
         # Both ways: the leader's cable.
-        first = hosts.leader()
+        first = hosts.new_leader()
         hosts.cut_off(first)
-        second = hosts.leader(other_than=first)
+        second = hosts.new_leader(first)
         _wait_for_orders(trader, 10)
         hosts.plug_in(first)
-        hosts.agreed()
+        hosts.agreed_replicas()
         # One way: the leader hears the others and is not heard by them.
         hosts.mute(second)
-        third = hosts.leader(other_than=second)
+        third = hosts.new_leader(second)
         _wait_for_orders(trader, 10)
         hosts.unmute(second)
-        hosts.agreed()
+        hosts.agreed_replicas()
         # One way: a follower that is not heard leaves leader and term alone.
-        leader = hosts.leader()
+        leader = hosts.new_leader()
         term = max(replica["term"] for replica in hosts.replicas())
         follower = next(node_id for node_id in NODE_IDS if node_id != leader)
         hosts.mute(follower)
@@ -97,7 +96,7 @@ def test_orders_flow_on_whichever_host_is_cut_off_and_none_is_lost_or_doubled(ho
         hosts.unmute(follower)
     finally:
         trader.stop()
-    replicas = hosts.agreed()
+    replicas = hosts.agreed_replicas()
     assert third != second
     assert {replica["term"] for replica in replicas} == {term}
     assert len({replica["state_hash"] for replica in replicas}) == 1
