@@ -13,14 +13,11 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from replication import protocol
-from replication.handshake import HANDSHAKE_FRAME_BYTES_MAX, HandshakeRefused, check_hello, hello, require_peer
-from replication.identity import NODE
-from replication.links import FramedSocket
+from replication.dialled_door import DialledDoor
 from replication.name_resolver import NameResolver
 from replication.poller import EventSource
-from replication.protocol import FRAME_BYTES_MAX, ProtocolError, Result, Status
+from replication.protocol import ProtocolError, Result, Status
 from replication.refusals import Refusals
-from replication.tcp import connect
 from replication.tls import LinkCredentials
 
 CONNECT_TIMEOUT_S: Final = 2.0
@@ -65,9 +62,8 @@ class DoorClient:
         self._on_lost = on_lost
         self._resolver = NameResolver()
         self._node_id = next(iter(self._doors))  # whom we dial, now or next
-        self._socket: FramedSocket | None = None
+        self._link: DialledDoor | None = None
         self._refusals = Refusals(now_s)
-        self._open = False
         self._serving = False
         self._correlations = itertools.count(1)
         self._sent: dict[int, int] = {}  # tokens by correlation
@@ -78,30 +74,30 @@ class DoorClient:
     def submit(self, token: int, command: bytes) -> bool:
         """Send a command if the link stands and its other end serves; dial otherwise."""
         self._used_at_s = self._now_s()
-        if self._socket is None:
+        if self._link is None:
             self._dial()
             return False
         if not self._serving:
             return False
         correlation = next(self._correlations) & _CORRELATION_MASK
         self._sent[correlation] = token
-        self._socket.send(protocol.encode_submit([(correlation, command)]))
+        self._link.send(protocol.encode_submit([(correlation, command)]))
         return True
 
     def maintain(self) -> None:
         """Drop a link that says nothing, or that nobody needs. Call it in every tick."""
-        if self._socket is None:
+        if self._link is None:
             return
         now_s = self._now_s()
-        patience_s = SILENCE_S_MAX if self._open else CONNECT_TIMEOUT_S
+        patience_s = SILENCE_S_MAX if self._link.open else CONNECT_TIMEOUT_S
         if now_s - self._heard_at_s > patience_s:
-            self._socket.close("it says nothing")
+            self._link.close("it says nothing")
         elif now_s - self._used_at_s > IDLE_S_MAX:
-            self._socket.close("nothing is to be sent")
+            self._link.close("nothing is to be sent")
 
     def close(self) -> None:
-        if self._socket is not None:
-            self._socket.close("this replica stops")
+        if self._link is not None:
+            self._link.close("this replica stops")
 
     def _dial(self) -> None:
         now_s = self._now_s()
@@ -114,37 +110,24 @@ class DoorClient:
             return
         self._heard_at_s = now_s
         try:
-            sock = connect(address, port)
+            self._link = DialledDoor(
+                self._node_id,
+                (address, port),
+                group_id=self._group_id,
+                credentials=self._credentials,
+                poller=self._poller,
+                on_frame=self._on_frame,
+                on_closed=self._on_closed,
+            )
         except OSError as error:
             logger.debug("cannot dial %s of group %s: %s", self._node_id, self._group, error)
             self._try_another()
-            return
-        self._socket = FramedSocket(
-            sock,
-            self._poller,
-            self._credentials.client_context,
-            on_secured=self._on_secured,
-            on_frame=self._on_frame,
-            on_closed=self._on_closed,
-            connecting=True,
-            frame_bytes_max=HANDSHAKE_FRAME_BYTES_MAX,
-        )
-
-    def _on_secured(self) -> None:
-        assert self._socket is not None
-        cluster_id = self._credentials.identity.cluster_id
-        try:
-            require_peer(self._socket.peer(), cluster_id=cluster_id, roles=(NODE,), names=(self._node_id,))
-        except (HandshakeRefused, ValueError) as error:
-            self._refuse(error)
 
     def _on_frame(self, frame: bytes) -> None:
-        assert self._socket is not None
+        assert self._link is not None
         self._heard_at_s = self._now_s()
         try:
-            if not self._open:
-                self._on_hello(frame)
-            elif frame[:1] == bytes((protocol.RESULT,)):
+            if frame[:1] == bytes((protocol.RESULT,)):
                 for result in protocol.decode_results(frame):
                     token = self._sent.pop(result.correlation, None)
                     if token is not None:
@@ -153,24 +136,10 @@ class DoorClient:
                 message = protocol.decode_message(frame)
                 if isinstance(message, Status):
                     self._on_status(message)
-        except HandshakeRefused as error:
-            self._refuse(error)
         except ProtocolError as error:
             logger.warning("dropping the link to %s of group %s: %s", self._node_id, self._group, error)
-            if self._socket is not None:
-                self._socket.close(str(error))
-
-    def _on_hello(self, frame: bytes) -> None:
-        assert self._socket is not None
-        check_hello(frame, self._group_id)
-        self._open = True
-        self._socket.frame_bytes_max = FRAME_BYTES_MAX
-        self._socket.send(hello(self._group_id))
-
-    def _refuse(self, why: object) -> None:
-        self._refusals.warn(f"{self._node_id} of group {self._group}", why)
-        if self._socket is not None:
-            self._socket.close("refused")
+            if self._link is not None:
+                self._link.close(str(error))
 
     def _on_status(self, status: Status) -> None:
         if status.doors:
@@ -178,21 +147,20 @@ class DoorClient:
         self._serving = status.serving
         if status.serving:
             return
-        assert self._socket is not None
+        assert self._link is not None
         if status.leader in self._doors and status.leader != self._node_id:
             self._node_id = status.leader
             self._dial_at_s = 0.0
-            self._socket.close(f"{status.leader} leads")
+            self._link.close(f"{status.leader} leads")
         elif not status.leader:
-            self._socket.close("it knows no leader")
+            self._link.close("it knows no leader")
 
     def _on_closed(self, reason: str) -> None:
         led_elsewhere = self._dial_at_s == 0.0
         logger.debug("link of group %s closed: %s", self._group, reason)
-        if self._socket is not None and self._socket.refusal:
-            self._refusals.warn(f"{self._node_id} of group {self._group}", self._socket.refusal)
-        self._socket = None
-        self._open = False
+        if self._link is not None and self._link.refusal:
+            self._refusals.warn(f"{self._node_id} of group {self._group}", self._link.refusal)
+        self._link = None
         self._serving = False
         lost, self._sent = list(self._sent.values()), {}
         if not led_elsewhere:

@@ -11,12 +11,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from replication import protocol
-from replication.handshake import HANDSHAKE_FRAME_BYTES_MAX, HandshakeRefused, check_hello, hello, require_peer
-from replication.identity import NODE
-from replication.links import FramedSocket
+from replication.dialled_door import DialledDoor
 from replication.poller import Poller
 from replication.protocol import Answer, ProtocolError, Query
-from replication.tcp import connect
 from replication.tls import LinkCredentials
 
 CONNECT_TIMEOUT_S: Final = 2.0
@@ -28,41 +25,36 @@ class DoorUnreachable(Exception):
     """Nobody answered there, or not as the node that was expected. Whether a question arrived is not known."""
 
 
-class DoorClient:
+class OperatorLink:
     """One link to the door of `node_id`; use it in a ``with`` block."""
 
     def __init__(self, node_id: str, address: tuple[str, int], group_id: bytes, credentials: LinkCredentials) -> None:
         """DoorUnreachable unless the node proves itself in time."""
-        self._node_id = node_id
         self._where = f"{node_id} ({address[0]}:{address[1]})"
-        self._group_id = group_id
-        self._credentials = credentials
         self._poller = Poller()
-        self._open = False
         self._closed_because = ""
         self._answers: dict[int, Answer] = {}
         self._correlations = itertools.count(1)
         try:
-            self._socket = FramedSocket(
-                connect(*address),
-                self._poller,
-                credentials.client_context,
-                on_secured=self._on_secured,
+            self._door = DialledDoor(
+                node_id,
+                address,
+                group_id=group_id,
+                credentials=credentials,
+                poller=self._poller,
                 on_frame=self._on_frame,
                 on_closed=self._on_closed,
-                connecting=True,
-                frame_bytes_max=HANDSHAKE_FRAME_BYTES_MAX,
             )
         except OSError as error:
             self._poller.close()
             raise DoorUnreachable(f"{self._where} cannot be reached: {error}") from None
         try:
-            self._wait(lambda: self._open, CONNECT_TIMEOUT_S)
+            self._wait(lambda: self._door.open, CONNECT_TIMEOUT_S)
         except DoorUnreachable:
             self.close()
             raise
 
-    def __enter__(self) -> DoorClient:
+    def __enter__(self) -> OperatorLink:
         return self
 
     def __exit__(self, *_exception: object) -> None:
@@ -70,13 +62,13 @@ class DoorClient:
 
     def close(self) -> None:
         """Hang up."""
-        self._socket.close("done")
+        self._door.close("done")
         self._poller.close()
 
     def ask(self, name: str, **arguments: Any) -> Answer:
         """The replica's answer, which may be an error; DoorUnreachable if there is none in time."""
         correlation = next(self._correlations)
-        self._socket.send(protocol.encode_message(Query(correlation, name, arguments)))
+        self._door.send(protocol.encode_message(Query(correlation, name, arguments)))
         self._wait(lambda: correlation in self._answers, ANSWER_TIMEOUT_S)
         return self._answers.pop(correlation)
 
@@ -89,29 +81,18 @@ class DoorClient:
                 raise DoorUnreachable(f"{self._where} does not answer")
             self._poller.poll(_POLL_S)
 
-    def _on_secured(self) -> None:
-        cluster_id = self._credentials.identity.cluster_id
-        try:
-            require_peer(self._socket.peer(), cluster_id=cluster_id, roles=(NODE,), names=(self._node_id,))
-        except (HandshakeRefused, ValueError) as error:
-            self._socket.close(str(error))
-
     def _on_frame(self, frame: bytes) -> None:
+        if frame[:1] != bytes((protocol.ANSWER,)):
+            return
         try:
-            if not self._open:
-                check_hello(frame, self._group_id)
-                self._socket.send(hello(self._group_id))
-                self._socket.frame_bytes_max = protocol.FRAME_BYTES_MAX
-                self._open = True
-            elif frame[:1] == bytes((protocol.ANSWER,)):
-                answer = protocol.decode_message(frame)
-                assert isinstance(answer, Answer)
-                self._answers[answer.correlation] = answer
-        except (HandshakeRefused, ProtocolError) as error:
-            self._socket.close(str(error))
+            answer = protocol.decode_message(frame)
+        except ProtocolError as error:
+            self._door.close(str(error))
+            return
+        assert isinstance(answer, Answer)
+        self._answers[answer.correlation] = answer
 
     def _on_closed(self, reason: str) -> None:
-        if reason == "closed by the other side" and self._socket.secured and not self._open:
-            # In TLS 1.3 the replica looks at our certificate when TLS is done for us already.
+        if reason == "closed by the other side" and self._door.was_turned_away:
             reason = "it turned this operator away: its log says why"
-        self._closed_because = self._socket.refusal or reason
+        self._closed_because = self._door.refusal or reason

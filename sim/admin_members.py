@@ -20,7 +20,7 @@ from replication.local_cluster import OPERATOR_NAME
 from replication.market_groups import group_id, of_group
 from replication.member_desk import ASK_AGAIN
 from replication.tls import LinkCredentials, load_credentials
-from sim.admin_door import DoorClient, DoorUnreachable
+from sim.admin_door import DoorUnreachable, OperatorLink
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
@@ -151,8 +151,8 @@ class Doors:
             time.sleep(_PAUSE_S)
         raise AdminError(f"given up after {LEADER_TIMEOUT_S:.0f} s: {reason}")
 
-    def _open(self, node_id: str) -> DoorClient:
-        return DoorClient(node_id, self._addresses[node_id], self._group_id, self._credentials)
+    def _open(self, node_id: str) -> OperatorLink:
+        return OperatorLink(node_id, self._addresses[node_id], self._group_id, self._credentials)
 
 
 def _list(doors: Doors, arguments: argparse.Namespace) -> int:
