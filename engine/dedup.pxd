@@ -12,7 +12,7 @@ cdef int _SEQUENCE, _REMEMBERED_AT, _SUBJECT, _ACCOUNT, _REASON, _KIND, _CONTENT
 cdef int _STORED_ID_LENGTH_MAX, _CONTENT_LENGTH_MAX
 cdef int UNIT, SEGMENT_SHIFT, _SEGMENTS_MAX, _USUAL_SIZE
 cdef uint64_t _ACCOUNT_ID_MAX, UNIT_MASK, SECOND_LEG
-cdef int _INDEX_SHIFT
+cdef int _INDEX_SHIFT, _READ_AHEAD, _PAIR_SIZE, _REFERENCE, SLOTS_RESTORED
 
 
 cpdef bint is_valid_id(bytes text) except -1
@@ -81,7 +81,10 @@ cdef class Receipts:
     cpdef uint64_t after(self, uint64_t reference) except? 1
     cdef int _drop_oldest(self) except -1
 
-    @cython.locals(reference=uint64_t, after=uint64_t)
+    @cython.locals(
+        count=Py_ssize_t, reference=uint64_t, fetched=bytearray, ahead=uint64_t, hashed=uint64_t,
+        place=Py_ssize_t, slot=Py_ssize_t,
+    )
     cpdef int read_arena(self) except -1
     @cython.locals(segment=bytearray, at=Py_ssize_t, seed=uint64_t, length=Py_ssize_t)
     cdef uint64_t _hash_of(self, uint64_t reference) except? 0xA5A5A5A5A5A5A5A5

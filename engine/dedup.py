@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from engine import wire
 from engine.arena import SEGMENT_SHIFT, UNIT, UNIT_MASK, Arena
-from engine.hash_index import HashIndex
+from engine.hash_index import SLOTS_RESTORED, HashIndex
 from engine.types import ID_LENGTH_MAX, REQUEST_MEMORY_NS, SECOND_LEG
 
 _ID_CHARACTERS: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-"
@@ -37,6 +37,9 @@ _SEGMENTS_MAX: Final = 1 << 15  # as many as a reference can tell apart: 32 GiB 
 _USUAL_SIZE: Final = 96  # of a record, rounded up generously
 
 _INDEX_SHIFT: Final = 32  # the index goes by the upper half of a hash
+_READ_AHEAD: Final = 16  # receipts of a snapshot whose places in the index are fetched while one is put in
+_PAIR_SIZE: Final = 8  # a hash and a reference
+_REFERENCE: Final = 4
 
 
 def is_valid_id(text: bytes) -> bool:
@@ -285,13 +288,27 @@ class Receipts:
 
     def read_arena(self) -> None:
         """Find what was put into an empty arena by a snapshot. IndexError if it is not receipts."""
-        self._head = reference = self.arena.oldest()
-        if reference:
-            self._head_at_ns = self.remembered_at_ns(reference)
+        count, reference = 0, self.arena.oldest()
         while reference:
-            after = self.after(reference)  # asked first: it checks that the record ends where it must
-            self._index.add(self._hash_of(reference), reference)
-            reference = after
+            count += 1
+            reference = self.after(reference)  # it checks that the record ends where it must
+        self._index.reserve(count, SLOTS_RESTORED)
+        self._head = self.arena.oldest()
+        if self._head:
+            self._head_at_ns = self.remembered_at_ns(self._head)
+        # Their places in the index are all over the memory: each is fetched while those before it are put in.
+        fetched = bytearray(_READ_AHEAD * _PAIR_SIZE)
+        ahead = self._head
+        for place in range(count + _READ_AHEAD):
+            slot = (place & _READ_AHEAD - 1) * _PAIR_SIZE
+            if place >= _READ_AHEAD:
+                self._index.add(wire.get_u32(fetched, slot), wire.get_u32(fetched, slot + _REFERENCE))
+            if ahead:
+                hashed = self._hash_of(ahead)
+                self._index.prefetch(hashed)
+                wire.put_u32(fetched, slot, hashed)
+                wire.put_u32(fetched, slot + _REFERENCE, ahead)
+                ahead = self.after(ahead)
 
     def _hash_of(self, reference: int) -> int:
         segment, at = self._segments[reference >> SEGMENT_SHIFT], (reference & UNIT_MASK) * UNIT

@@ -3,7 +3,8 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from engine cimport wire
 
-cdef int _HASH_BITS, _SLOTS, _SLOT_MASK, _SLOTS_RESERVED, _SLOTS_USED_MAX, _SLOT_SIZE, _USED, _DEPTH, _HEADER_SIZE, _BUCKET_SIZE
+cdef int SLOTS_RESERVED, SLOTS_RESTORED
+cdef int _HASH_BITS, _SLOTS, _SLOT_MASK, _SLOTS_USED_MAX, _SLOT_SIZE, _USED, _DEPTH, _HEADER_SIZE, _BUCKET_SIZE
 cdef uint64_t _NUMBER_MASK
 
 

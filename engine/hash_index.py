@@ -18,7 +18,8 @@ _HASH_BITS: Final = 32
 _SLOTS: Final = 1_024  # of a bucket
 _SLOT_MASK: Final = _SLOTS - 1
 _SLOTS_USED_MAX: Final = 640
-_SLOTS_RESERVED: Final = 400  # of each bucket, by who reserves
+SLOTS_RESERVED: Final = 400  # of each bucket, so that hardly any is split before so many numbers have come
+SLOTS_RESTORED: Final = 560  # the same where all come at once
 _SLOT_SIZE: Final = 8
 _NUMBER_MASK: Final = (1 << 32) - 1
 # A bucket begins with how many of its slots are used and how many leading bits of the hash its things share.
@@ -45,10 +46,13 @@ class HashIndex:
     def __len__(self) -> int:
         return self._length
 
-    def reserve(self, count: int) -> None:
-        """Have room for so many more numbers: until then nothing is split, and nothing waits for fresh memory."""
+    def reserve(self, count: int, slots: int = SLOTS_RESERVED) -> None:
+        """Have room for so many more numbers: until then nothing is split, and nothing waits for fresh memory.
+
+        ``slots`` is how many numbers a bucket is to have then, on average.
+        """
         depth = 0
-        while _SLOTS_RESERVED << depth < self._length + count:
+        while slots << depth < self._length + count:
             depth += 1
         for prefix in range(1 << depth):
             hashed = prefix << (_HASH_BITS - depth)

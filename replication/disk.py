@@ -32,7 +32,6 @@ class Disk:
             mode=0o600,
             sync=sync,
             metasync=sync,
-            readahead=False,
         )
 
     def open(self, path: Path, flags: int) -> int:

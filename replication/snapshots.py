@@ -137,18 +137,19 @@ class SnapshotStore:
         """One chunk, checked; SnapshotGone if this snapshot has been dropped meanwhile."""
         assert 0 <= number < meta.chunk_count, f"chunk {number} of {meta.chunk_count}"
         with self._chunk_reader(meta) as read_one:
-            return read_one(number)
+            return bytes(read_one(number))
 
     @contextlib.contextmanager
-    def _chunk_reader(self, meta: SnapshotMeta) -> Iterator[Callable[[int], bytes]]:
+    def _chunk_reader(self, meta: SnapshotMeta) -> Iterator[Callable[[int], memoryview]]:
+        """What reads a chunk of it: a view of the file, good until the end."""
         with self._opened() as environment:
             generations = [generation for generation, found in _newest_first(environment) if found == meta]
             if not generations:
                 raise SnapshotGone(f"the snapshot at log index {meta.log_index} is not in {self._path}")
             chunks = environment.open_db(_CHUNKS)
-            with environment.begin() as transaction:
+            with environment.begin(buffers=True) as transaction:
 
-                def read_one(number: int) -> bytes:
+                def read_one(number: int) -> memoryview:
                     value = transaction.get(_CHUNK_KEY.pack(generations[0], number), db=chunks)
                     return _unsealed(value, f"chunk {number} of the snapshot at log index {meta.log_index}")
 
@@ -203,7 +204,7 @@ def _newest_first(environment: lmdb.Environment) -> list[tuple[int, SnapshotMeta
     found = []
     with environment.begin(db=environment.open_db(_RECORDS)) as transaction:
         for key, value in transaction.cursor():
-            encoded = _unsealed(bytes(value), "the record of a snapshot")
+            encoded = _unsealed(memoryview(value), "the record of a snapshot")
             try:
                 found.append((int.from_bytes(key, "big"), _meta_decoder.decode(encoded)))
             except msgspec.DecodeError as error:
@@ -291,7 +292,7 @@ def _sealed(data: bytes) -> bytes:
     return _CHECKSUM.pack(xxhash.xxh3_64_intdigest(data)) + data
 
 
-def _unsealed(value: bytes | None, what: str) -> bytes:
+def _unsealed(value: memoryview | None, what: str) -> memoryview:
     if value is None:
         raise SnapshotDamaged(f"{what} is missing")
     data = value[_CHECKSUM.size :]

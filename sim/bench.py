@@ -41,7 +41,7 @@ examples:
   tally bench engine --json --plot engine.png
   tally bench log --seconds 3
   tally bench failover --kills 10
-  tally bench restart --commands 1000000 --json
+  tally bench restart --commands 1000000 --history 9000000 --json
 """
 
 
@@ -64,6 +64,9 @@ def main(argv: list[str]) -> int:
         metavar="N",
         help="engine: of each workload, in deep the orders that rest (1000000, interpreted 200000; flash1: all, "
         "interpreted 400000); restart: 1000000",
+    )
+    parser.add_argument(
+        "--history", type=_whole, default=0, metavar="N", help="restart: commands that the snapshot has (%(default)s)"
     )
     parser.add_argument("--seed", type=int, default=1, help="of the engine's workloads (%(default)s)")
     parser.add_argument("--runs", type=_positive, default=5, metavar="N", help="of the engine (%(default)s)")
@@ -184,7 +187,8 @@ def _trader(exchange: LocalExchange) -> Client:
 
 def _restart(arguments: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="tally-bench-") as folder:
-        _print(measure_restart(Path(folder), arguments.commands or 1_000_000), as_json=arguments.json)
+        measured = measure_restart(Path(folder), arguments.commands or 1_000_000, arguments.history)
+        _print(measured, as_json=arguments.json)
 
 
 def _print(result: dict[str, Any], *, as_json: bool) -> None:
@@ -198,6 +202,10 @@ def _print(result: dict[str, Any], *, as_json: bool) -> None:
 
 def _machine() -> str:
     return f"{platform.machine()}, Python {platform.python_version()}"
+
+
+def _whole(text: str) -> int:
+    return int(text) if text == "0" else _positive(text)
 
 
 def _positive(text: str) -> int:
