@@ -22,9 +22,12 @@ COMMAND_HEADER: Final = Struct("<HH")
 COMMAND_HEADER_SIZE: Final = 4
 assert COMMAND_HEADER.size == COMMAND_HEADER_SIZE
 EVENT_HEADER: Final = Struct("<HHI")
+EVENT_HEADER_SIZE: Final = 8
+assert EVENT_HEADER.size == EVENT_HEADER_SIZE
 RECORD_LENGTH_MAX: Final = 1_024
 # As C constants; the public names are Python's (codec.pxd).
 _COMMAND_HEADER_SIZE: Final = COMMAND_HEADER_SIZE
+_EVENT_HEADER_SIZE: Final = EVENT_HEADER_SIZE
 _RECORD_LENGTH_MAX: Final = RECORD_LENGTH_MAX
 _LENGTH_OFFSET: Final = 2  # of a record's length in its header
 
@@ -149,8 +152,19 @@ _SIZES: Final = bytes(
 _TEXTS: Final = bytes(_COMMANDS_BY_KIND[kind].texts if kind in _COMMANDS_BY_KIND else 0 for kind in range(_KINDS_END))
 COMMAND_SIZES: Final = _SIZES
 COMMAND_TEXTS: Final = _TEXTS
-ALL_EVENT_KINDS: Final = frozenset(_EVENTS_BY_KIND)
-TRADES_ONLY: Final = frozenset((_EVENTS_BY_TYPE[events.TradeExecuted].kind,))
+_EVENT_KINDS_END: Final = 1 + max(_EVENTS_BY_KIND)
+_EVENT_SIZES: Final = bytes(
+    EVENT_HEADER.size + _EVENTS_BY_KIND[kind].size if kind in _EVENTS_BY_KIND else 0 for kind in range(_EVENT_KINDS_END)
+)
+
+
+def event_kinds(*records: type[Any]) -> bytes:
+    """Some kinds of events, for :func:`decode_events`: by kind, whether it is one of them."""
+    return bytes(kind in {_EVENTS_BY_TYPE[record].kind for record in records} for kind in range(_EVENT_KINDS_END))
+
+
+ALL_EVENT_KINDS: Final = event_kinds(*_EVENTS_BY_TYPE)
+TRADES_ONLY: Final = event_kinds(events.TradeExecuted)
 
 
 def encode_command(command: Command) -> bytes:
@@ -222,9 +236,9 @@ def _end_of_command(data: bytes, position: int, length_in_all: int) -> int:
     return end if text == end else 0
 
 
-def decode_events(data: bytes, kinds: frozenset[int] = ALL_EVENT_KINDS) -> Iterator[tuple[int, Event]]:
+def decode_events(data: bytes, kinds: bytes = ALL_EVENT_KINDS) -> Iterator[tuple[int, Event]]:
     """The events of these kinds with the offset of their command in the entry. CodecError if a record is damaged."""
-    position = 0
+    position = _skip_events(data, 0, kinds)
     while position < len(data):
         if len(data) - position < EVENT_HEADER.size:
             raise CodecError("an event record is cut short")
@@ -234,9 +248,22 @@ def decode_events(data: bytes, kinds: frozenset[int] = ALL_EVENT_KINDS) -> Itera
             raise CodecError(f"unknown event kind {kind}")
         if length < EVENT_HEADER.size + layout.size:
             raise CodecError(f"the length of a {layout.record.__name__} record is wrong")
-        if kind in kinds:
-            yield command_offset, _decode_body(layout, data, position + EVENT_HEADER.size, position + length)
+        yield command_offset, _decode_body(layout, data, position + EVENT_HEADER.size, position + length)
+        position = _skip_events(data, position + length, kinds)
+
+
+def _skip_events(data: bytes, position: int, kinds: bytes) -> int:
+    """Where the next record of these kinds begins, or one that is damaged. Behind the last one if there is none."""
+    length_in_all = len(data)
+    while length_in_all - position >= _EVENT_HEADER_SIZE:
+        kind = wire.load_u16(data, position)
+        if kind >= _EVENT_KINDS_END or wire.load_u8(kinds, kind):
+            break
+        length = wire.load_u16(data, position + _LENGTH_OFFSET)
+        if not wire.load_u8(_EVENT_SIZES, kind) or length < wire.load_u8(_EVENT_SIZES, kind):
+            break
         position += length
+    return position
 
 
 def pack_schedule(steps: Iterable[ScheduleStep]) -> bytes:
