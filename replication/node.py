@@ -397,6 +397,7 @@ class Node:
             "serving": self._log.leader_ready,
             "leader": self._log.leader_id or "",
             "term": self._log.term,
+            "first_index": self._log.first_index,
             "commit_index": self._log.commit_index,
             "applied_index": self._log.applied_index,
             "sequence": machine.sequence,

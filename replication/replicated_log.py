@@ -180,6 +180,11 @@ class ReplicatedLog:
         return self._journal.getVotedForNodeId()
 
     @property
+    def first_index(self) -> int:
+        """The first entry that is still in this replica's log: what is before it came to be in a snapshot."""
+        return self._journal.first
+
+    @property
     def commit_index(self) -> int:
         """The highest log index known to be committed."""
         return self._raft.commit_index()

@@ -5,6 +5,7 @@ log       entries per second that three replicas commit, fsync on, beside stock 
 http      committed orders per second through HTTP, gateway and three replicas, fsync on
 failover  time from SIGKILL of the leader to the next acknowledged order
 restart   time of a replica to execute again what was committed after its snapshot
+catch-up  time of a replica that stood still to reach the others, by a snapshot, while orders flow
 
 Every figure is of committed round trips or finished work; all processes share this machine.
 """
@@ -24,6 +25,7 @@ from typing import Any, Final
 
 from tqdm import tqdm
 
+from sim.bench_catch_up import NoCatchUp, measure_catch_up
 from sim.bench_engine import BOTH, FORMS, Options, bench_engine
 from sim.bench_engine_workloads import NAMES
 from sim.bench_log import IN_FLIGHT, BenchFailed, measure_log, print_results
@@ -54,7 +56,7 @@ def main(argv: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "what", nargs="?", choices=("all", "engine", "log", "http", "failover", "restart"), default="all"
+        "what", nargs="?", choices=("all", "engine", "log", "http", "failover", "restart", "catch-up"), default="all"
     )
     parser.add_argument("--workload", choices=NAMES, help="engine: one of them instead of all")
     parser.add_argument("--form", choices=FORMS, default=BOTH, help="engine: which form of it (%(default)s)")
@@ -86,6 +88,7 @@ def main(argv: list[str]) -> int:
         "http": _http,
         "failover": _failover,
         "restart": _restart,
+        "catch-up": _catch_up,
     }
     for name, bench in benches.items():
         if arguments.what in ("all", name):
@@ -189,6 +192,17 @@ def _restart(arguments: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="tally-bench-") as folder:
         measured = measure_restart(Path(folder), arguments.commands or 1_000_000, arguments.history)
         _print(measured, as_json=arguments.json)
+
+
+def _catch_up(arguments: argparse.Namespace) -> int:
+    with tempfile.TemporaryDirectory(prefix="tally-bench-") as folder, LocalExchange(Path(folder)) as exchange:
+        try:
+            measured = measure_catch_up(exchange)
+        except NoCatchUp as error:
+            print(f"tally bench catch-up: {error}", file=sys.stderr)
+            return 1
+    _print(measured, as_json=arguments.json)
+    return 0
 
 
 def _print(result: dict[str, Any], *, as_json: bool) -> None:
