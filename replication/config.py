@@ -57,10 +57,16 @@ class Address(NamedTuple):
 
 
 class NodeAddresses(NamedTuple):
-    """``peer`` is where the other replicas connect, ``door`` where gateways do."""
+    """``peer`` is where the other replicas connect, ``door`` where gateways do.
+
+    ``peer_listen`` and ``door_listen`` are where the node itself listens, if that is another address: behind a
+    translation of addresses, in a container, behind a proxy.
+    """
 
     peer: Address
     door: Address
+    peer_listen: Address | None = None
+    door_listen: Address | None = None
 
 
 @dataclass(frozen=True)
@@ -257,9 +263,15 @@ def _read_nodes(table: _Table, where: str, owners: dict[Address, str]) -> dict[s
         if node_id == GROUPS_FOLDER:
             table.refuse(node_id, "this is the name of a folder beside those of the nodes: choose another")
         node = table.table(node_id)
-        nodes[node_id] = NodeAddresses(peer=node.address("peer"), door=node.address("door"))
+        addresses = NodeAddresses(
+            peer=node.address("peer"),
+            door=node.address("door"),
+            peer_listen=node.optional_address("peer_listen"),
+            door_listen=node.optional_address("door_listen"),
+        )
+        nodes[node_id] = addresses
         node.refuse_unknown_keys()
-        for key, address in nodes[node_id]._asdict().items():
+        for key, address in (("peer", addresses.peer), ("door", addresses.door)):
             if address in owners:
                 node.refuse(key, f"{address} is already the address of {owners[address]}")
             owners[address] = f"{where}.{node_id}.{key}"
@@ -360,6 +372,10 @@ class _Table:
         if address is None:
             self.refuse(key, f"{value!r} is not {allowed}")
         return address
+
+    def optional_address(self, key: str) -> Address | None:
+        self._asked.add(key)
+        return self.address(key) if key in self._values else None
 
     def _get(self, key: str, default: object, allowed: str) -> Any:
         self._asked.add(key)

@@ -122,7 +122,7 @@ class LocalCluster:
         text = self.config_file.read_text(encoding="utf-8")
         moved = text
         for addresses in [one for nodes in config.groups.values() for one in nodes.values()]:
-            for address in addresses:
+            for address in (addresses.peer, addresses.door):
                 if address.host == LOOPBACK and not is_port_free(LOOPBACK, address.port):
                     moved = moved.replace(f'"{address}"', f'"{LOOPBACK}:{free_port(avoid=moved)}"')
         if moved != text:

@@ -122,7 +122,7 @@ class Node:
         self._transport = platform.transport(
             credentials=credentials,
             group_id=group_id(config),
-            bind=addresses.peer,
+            bind=addresses.peer_listen or addresses.peer,
             peers=self._configured,
             poller=poller,
             clock_s=platform.now_s,
@@ -169,7 +169,7 @@ class Node:
         self._snapshot_sequence = self.replica.machine.sequence
         self.replica.reserve(config.engine.reserve_requests)  # now that a snapshot was taken over, if there is one
         self._door = Door(
-            addresses.door,
+            addresses.door_listen or addresses.door,
             poller,
             self,
             credentials=credentials,

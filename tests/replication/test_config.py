@@ -50,6 +50,19 @@ def test_the_smallest_file_gets_the_documented_defaults(tmp_path: Path) -> None:
     assert (gateway.host, gateway.port, gateway.request_timeout_ms) == ("127.0.0.1", 8080, 10_000)
 
 
+def test_a_node_may_listen_elsewhere_than_where_it_is_dialled(tmp_path: Path) -> None:
+    text = MINIMAL.replace(
+        '"127.0.0.1:7101"', '"10.0.9.11:7101"\npeer_listen = "0.0.0.0:7101"\ndoor_listen = "[::]:7201"'
+    )
+    config = load(tmp_path, text.replace('"127.0.0.1:7102"', '"10.0.9.12:7101"\npeer_listen = "0.0.0.0:7101"'))
+    node = config.nodes["node-1"]
+    assert (node.peer, node.peer_listen) == (Address("10.0.9.11", 7101), Address("0.0.0.0", 7101))
+    assert (node.door, node.door_listen) == (Address("127.0.0.1", 7201), Address("::", 7201))
+    assert config.nodes["node-3"].peer_listen is None
+    with pytest.raises(ConfigError, match="peer_listen: '7101' is not an address such as"):
+        load(tmp_path, MINIMAL.replace('"127.0.0.1:7101"', '"127.0.0.1:7101"\npeer_listen = "7101"'))
+
+
 def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     config = load(tmp_path, 'master_key_file = "keys/master.key"\nca_file = "/etc/ca.crt"\n' + MINIMAL)
     assert config.master_key_file == tmp_path / "keys/master.key"
@@ -69,7 +82,7 @@ def test_certificates_and_keys_are_found_by_the_name_of_their_holder(tmp_path: P
 
 def test_an_address_is_written_as_it_is_read(tmp_path: Path) -> None:
     config = load(tmp_path, MINIMAL)
-    assert [str(address) for address in config.nodes["node-3"]] == ["[::1]:7103", "replica.example:7203"]
+    assert [str(address) for address in config.nodes["node-3"][:2]] == ["[::1]:7103", "replica.example:7203"]
 
 
 @pytest.mark.parametrize("name", ["dev", "staging", "production"])

@@ -32,7 +32,7 @@ def test_a_first_start_makes_a_cluster_that_only_its_owner_can_read(tmp_path: Pa
     with LocalCluster(folder) as cluster:
         config = cluster.load()
         assert list(config.nodes) == ["node-1", "node-2", "node-3"]
-        assert {address.host for node in config.nodes.values() for address in node} == {"127.0.0.1"}
+        assert {address.host for node in config.nodes.values() for address in node[:2]} == {"127.0.0.1"}
         assert len(read_master_key(config, environ={})) == 32
         assert mode(folder) == mode(folder / "tls") == 0o700
         for name in ("cluster.toml", "master.key", "operator.key", "tls/ca.key", "tls/node-1.key"):
