@@ -36,6 +36,7 @@ examples:
   tally accept                           play the acceptance scenarios on the running exchange
   tally judge normal-seed23.bin.xz       execute a workload of a public benchmark and hash what was reported
   tally sim --seed 7                     break a simulated cluster in every way and see whether it keeps its promises
+  tally chaos --minutes 5                break a cluster of real processes in every way and reconcile every fill
   tally replay tally-data                execute the whole log again and compare every replica with it
   tally admin certs --config c.toml --out tls     certificates for the machines of a cluster
   tally admin member list                the replicas of the cluster, and how far they are
@@ -108,6 +109,23 @@ One process runs the real replicas on simulated clocks, links and disks. Clients
 killed, machines lose power, disks fail and paths are cut. Exit code 0: pass; 1: a promise was broken, and the output
 ends with what happened before and the command that repeats it; 3: unknown, too little happened to show anything.
 docs/simulator.md says more.
+"""
+
+
+_CHAOS_EXAMPLES: Final = """\
+examples:
+  tally chaos                                           a fresh seed, two minutes of everything
+  tally chaos --seed 7 --minutes 10                     the schedule of one seed
+  tally chaos --faults kill-leader,isolate,flip         only these kinds; --list shows them all
+  tally chaos --kills 100                               the leader is killed 100 times under load, and nothing else
+  tally chaos --seed 7 --json --keep chaos-7            the report as JSON; the cluster's folder and logs stay
+
+It starts three replicas and a gateway of its own in a temporary folder, lets traders trade over HTTP, and breaks one
+thing after the other: processes, links between replicas, disks. At the end every answer, fill, fee and balance is
+compared with every replica's archive, executed again from nothing. The same seed gives the same schedule of faults,
+never the same timing. Exit code 0: pass; 1: a promise was broken, and the folder is kept; 3: unknown, too little
+happened to show anything. With the right to mount each replica has a small disk of its own, which can be full.
+docs/chaos.md says more.
 """
 
 
@@ -299,6 +317,23 @@ def build_parser() -> argparse.ArgumentParser:
         "--keep", type=Path, metavar="DIR", help="leave the replicas' files there, one folder for each seed"
     )
     sim.set_defaults(run=_sim)
+
+    chaos = commands.add_parser(
+        "chaos",
+        help="break a cluster of real processes: is every fill still right?",
+        epilog=_CHAOS_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    chaos.add_argument("--seed", type=_natural, metavar="N", help="of the schedule; without it a fresh one")
+    length = chaos.add_mutually_exclusive_group()
+    length.add_argument("--minutes", type=_minutes, default=2.0, metavar="M", help="of trouble (%(default)g)")
+    length.add_argument("--kills", type=_positive, default=0, metavar="N", help="kill the leader so often instead")
+    chaos.add_argument("--faults", metavar="LIST", help="kinds of faults with commas between, instead of all")
+    chaos.add_argument("--list", action="store_true", help="list the kinds of faults and stop")
+    chaos.add_argument("--orders", type=_positive, default=100, metavar="N", help="a second, about (%(default)s)")
+    chaos.add_argument("--json", action="store_true", help="print the report as JSON")
+    chaos.add_argument("--keep", type=Path, metavar="DIR", help="an empty or new folder for the cluster; it stays")
+    chaos.set_defaults(run=_chaos)
 
     version = commands.add_parser("version", help="print the version")
     version.set_defaults(run=_version)
@@ -510,6 +545,26 @@ def _sim(arguments: argparse.Namespace) -> int:
         )
     except OSError as error:
         return _fail("sim", error)
+
+
+def _chaos(arguments: argparse.Namespace) -> int:
+    from sim.chaos import main as chaos
+    from sim.chaos import print_kinds
+
+    if arguments.list:
+        return print_kinds()
+    try:
+        return chaos(
+            seed=arguments.seed,
+            minutes=arguments.minutes,
+            faults=arguments.faults,
+            kills=arguments.kills,
+            orders_per_s=arguments.orders,
+            as_json=arguments.json,
+            keep=arguments.keep,
+        )
+    except OSError as error:
+        return _fail("chaos", error)
 
 
 def _version(_arguments: argparse.Namespace) -> int:

@@ -213,7 +213,7 @@ class Supervisor:
                     stderr=subprocess.STDOUT,
                     env={**os.environ, **child.environment},
                     start_new_session=True,
-                    preexec_fn=_die_with(os.getpid()),
+                    preexec_fn=die_with(os.getpid()),
                 )
         except OSError as error:
             # Such as a full disk or no memory: it may pass, and the other children need their supervisor.
@@ -279,8 +279,8 @@ class Supervisor:
         return "\n".join(f"    {line}" for line in lines[-count:])
 
 
-def _die_with(parent_pid: int) -> Callable[[], None]:
-    """What a child does before it becomes its program: tie its life to the supervisor's."""
+def die_with(parent_pid: int) -> Callable[[], None]:
+    """What a child does before it becomes its program: tie its life to that of its parent, or of its thread."""
 
     def tie() -> None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
