@@ -1,8 +1,9 @@
-"""The cluster that ``tally chaos`` breaks: three replicas and a gateway, each a process that is started and ended by name.
+"""The cluster that ``tally chaos`` breaks: three replicas and a gateway, each a process that is ended by its name.
 
-It is made by the code of ``tally up``. Then the replicas are told to dial each other through the proxy, and nothing starts again by itself: when
-what was broken comes back is part of the schedule. Only a process that ends although nothing was done to it is started again at once,
-as a service manager would, unless it halted (:data:`replication.supervisor.EXIT_HALTED`): it would do it again.
+It is made by the code of ``tally up``. Then the replicas are told to dial each other through the proxy, and nothing
+starts again by itself: when what was broken comes back is part of the schedule. Only a process that ends although
+nothing was done to it is started again at once, as a service manager would, unless it halted
+(:data:`replication.supervisor.EXIT_HALTED`): it would do it again.
 """
 
 from __future__ import annotations
@@ -188,7 +189,7 @@ class ChaosCluster(LocalExchange):
             time.sleep(_POLL_S)
 
     def wait_recovered(self) -> list[dict[str, Any]]:
-        """Until one leads, all are up to it, and all vote. NotRecovered if that takes too long. What each replica says then."""
+        """Until one leads, all keep up and vote. What each replica says then; NotRecovered if that takes too long."""
         deadline_s = time.monotonic() + RECOVERED_WITHIN_S
         while True:
             self.look_after()

@@ -1,7 +1,8 @@
 """What happens to the files of one replica: no space left, bytes that changed, ends that are gone, everything gone.
 
-A small disk of its own is a tmpfs, which takes the right to mount (root, and a system that lets it). Without that right a replica gets a
-limit on the size of its files instead (RLIMIT_FSIZE): another error of the system, at the same places.
+A small disk of its own is a tmpfs, which takes the right to mount (root, and a system that lets it). Without that
+right a replica gets a limit on the size of its files instead (RLIMIT_FSIZE): another error of the system, at the same
+places.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ _PIECE_BYTES: Final = 64 * 1024
 
 
 class SmallDisks:
-    """A tmpfs at each of these folders, as long as the ``with`` block lasts. ``why_not``: empty, or why there are none."""
+    """A tmpfs at each of these folders, as long as the ``with`` block lasts.
+
+    ``why_not``: empty, or why there are none.
+    """
 
     def __init__(self, folders: list[Path]) -> None:
         self._folders = folders

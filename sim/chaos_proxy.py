@@ -1,15 +1,15 @@
 """A TCP proxy between the replicas: bytes that come late, not at all, only one way, or changed.
 
-Each replica has an address here that the others dial (``peer``) and one where it listens (``peer_listen``); what comes in at the
-one goes out to the other. The links are TLS, so this is a pipe of bytes that cannot know what it carries. Within one direction of
-a connection the order of the bytes is kept, as TCP does.
+Each replica has an address here that the others dial (``peer``) and one where it listens (``peer_listen``); what
+comes in at the one goes out to the other. The links are TLS, so this is a pipe of bytes that cannot know what it
+carries. Within one direction of a connection the order of the bytes is kept, as TCP does.
 
-Faults are of *ways*, a source and a target: ``("node-1", "node-2")`` is what node-1 sends to node-2, whoever of both dialled. The dialler
-shows a certificate that only its peer can read, so the proxy asks the kernel which process the socket at the other end
-belongs to (:func:`owner_of_connection`); it runs on Linux.
+Faults are of *ways*, a source and a target: ``("node-1", "node-2")`` is what node-1 sends to node-2, whoever of both
+dialled. The dialler shows a certificate that only its peer can read, so the proxy asks the kernel which process the
+socket at the other end belongs to (:func:`owner_of_connection`); it runs on Linux.
 
-The proxy has a thread and an event loop of its own. Its methods may be called from any thread and return when what they ask
-for is the case.
+The proxy has a thread and an event loop of its own. Its methods may be called from any thread and return when what
+they ask for is the case.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ UNKNOWN: Final = "?"  # a dialler that ended before it could be found
 class ChaosProxy:
     """Use as a context manager. ``fronts`` are the ports to listen on, ``backs`` where each replica does, by node id.
 
-    ``pids`` answers which process is which node at this moment. ``counts`` are connections, flipped bytes and the like so far.
+    ``pids`` answers which process is which node at this moment. ``counts`` are connections, flipped bytes and the
+    like so far.
     """
 
     def __init__(
@@ -79,6 +80,10 @@ class ChaosProxy:
         self._thread.join()
         self._loop.close()
 
+    def front(self, node_id: str) -> tuple[str, int]:
+        """Where to dial this node."""
+        return self._fronts[node_id]
+
     # What goes wrong
 
     def delay(self, ways: Iterable[Way], least_s: float, most_s: float) -> None:
@@ -86,7 +91,10 @@ class ChaosProxy:
         self._call(self._delay(dict.fromkeys(ways, (least_s, most_s))))
 
     def cut(self, ways: Iterable[Way]) -> None:
-        """Nothing that is sent that way arrives. Who sends is not told; connections stay, and new ones get no answer."""
+        """Nothing that is sent that way arrives.
+
+        Who sends is not told; connections stay, and new ones get no answer.
+        """
         self._call(self._cut(set(ways)))
 
     def flip(self, ways: Iterable[Way]) -> None:

@@ -1,8 +1,8 @@
 """Do the traders' own books agree with the archives? Every answer, every fill, every fee and every balance.
 
-What a trader was told is exact: an acknowledged order is there exactly once, with the numbers that it was told; one that was refused
-is not; one whose outcome was never told is there once or not at all, and asking for its id says which. Each difference is one
-sentence; none is the only pass.
+What a trader was told is exact: an acknowledged order is there exactly once, with the numbers that it was told; one
+that was refused is not; one whose outcome was never told is there once or not at all, and asking for its id says
+which. Each difference is one sentence; none is the only pass.
 """
 
 from __future__ import annotations

@@ -28,7 +28,8 @@ def text(options: Options, result: Result) -> str:
     lines += [
         f"load        {result.count('asked')} requests, {counts}",
         f"unknown     {result.count('gave_up')} outcomes that were asked for at the end, and are known now",
-        f"faults      {result.injected} injected, {len(result.struck) - result.injected} skipped; full disk: {result.disk}",
+        f"faults      {result.injected} injected, {len(result.struck) - result.injected} skipped",
+        f"full disks  {result.disk}",
         f"history     {result.replicas[0]['sequence'] if result.replicas else 'not reached'}"
         + (f", chain {result.replicas[0]['chain'][:16]}, equal on all replicas" if _equal(result) else ""),
     ]

@@ -83,7 +83,7 @@ def run(options: Options, directory: Path, progress: Callable[[str, float], obje
             result.disk = f"RLIMIT_FSIZE ({disks.why_not})" if disks.why_not else "a tmpfs for each replica"
             try:
                 cluster.start_processes()
-                traders = open_traders(cluster, TRADERS, options.orders_per_s, options.seed, served)
+                traders = open_traders(cluster.operator(), TRADERS, options.orders_per_s, options.seed, served)
                 result.books = [trader.books for trader in traders]
                 nemesis = Nemesis(cluster, disks, options.seed)
                 _trade(options, cluster, nemesis, traders, result, seen, progress)

@@ -1,7 +1,8 @@
 """What goes wrong, and in which order: a function of the seed.
 
-The schedule names roles (the leader, a follower), not processes: who leads when a fault strikes depends on time, and time is real here. So the same
-seed means the same faults with the same numbers in the same order, and never the same run.
+The schedule names roles (the leader, a follower), not processes: who leads when a fault strikes depends on time, and
+time is real here. So the same seed means the same faults with the same numbers in the same order, and never the same
+run.
 """
 
 from __future__ import annotations

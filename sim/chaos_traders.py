@@ -1,12 +1,14 @@
 """Traders of ``tally chaos``: each asks over HTTP, one request after the other, and writes down what it was told.
 
-A request whose outcome is unknown is sent again with the same id until the answer is definite; now and then a trader gives up instead, and asks
-what became of the id when the trouble is over. Now and then it sends again what was answered long ago. What a trader wrote down is all that the
-reconciliation (``sim.chaos_reconciliation``) believes of its side.
+A request whose outcome is unknown is sent again with the same id until the answer is definite; now and then a trader
+gives up instead, and asks what became of the id when the trouble is over. Now and then it sends again what was
+answered long ago. What a trader wrote down is all that the reconciliation (``sim.chaos_reconciliation``) believes of
+its side.
 """
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections import deque
@@ -15,8 +17,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Final
 
-from sim.client import Client, ExchangeUnreachable, Response, order_item
-from sim.local_exchange import LocalExchange
+from sim.client import Client, Credentials, ExchangeUnreachable, Response, order_item
 
 BASE: Final = "GLD"
 QUOTE: Final = "EUR"
@@ -42,15 +43,14 @@ _SETTLE_LIMIT_S: Final = 60.0
 _BATCH: Final = 100
 
 
-class NotSettled(Exception):
-    """All was healed, and the exchange gave no definite answer for long."""
-
-
 @dataclass
 class Asked:
-    """One request. ``answers`` are all definite answers to it, the first one first; ``resolved`` what asking for its id said.
+    """One request.
 
-    ``target`` is the client order id that a cancellation names. ``gave_up`` when the trader stopped asking without an answer.
+    ``answers`` are all definite answers to it, the first one first; ``resolved`` what asking for its id said.
+
+    ``target`` is the client order id that a cancellation names. ``gave_up`` when the trader stopped asking without an
+    answer.
     """
 
     kind: str
@@ -85,11 +85,11 @@ class Acknowledgements:
             self.times_s.append(time.monotonic())
 
     def longest_gap_s(self, begun_s: float, ended_s: float) -> float:
-        """The longest time without one within this stretch, its two ends counted as if something had been acknowledged."""
+        """The longest time without one within this stretch; its ends count as if there was one."""
         with self._lock:
             within = [moment for moment in self.times_s if begun_s < moment < ended_s]
         marks = [begun_s, *within, ended_s]
-        return max(later - earlier for earlier, later in zip(marks, marks[1:], strict=False))
+        return max(later - earlier for earlier, later in itertools.pairwise(marks))
 
 
 class Trader:
@@ -206,11 +206,8 @@ class Trader:
         return self._client.settle(lambda: self._client.request(method, path, body), _SETTLE_LIMIT_S).expect().body
 
 
-def open_traders(
-    exchange: LocalExchange, count: int, orders_per_s: float, seed: int, served: Acknowledgements
-) -> list[Trader]:
+def open_traders(operator: Client, count: int, orders_per_s: int, seed: int, served: Acknowledgements) -> list[Trader]:
     """List the market, open and fund the accounts. Together they place about so many orders a second."""
-    operator = exchange.operator()
     operator.create_asset(BASE, BASE_DECIMALS).expect()
     operator.create_asset(QUOTE, QUOTE_DECIMALS).expect()
     operator.create_market(BASE, QUOTE, tick=TICK, lot=LOT, maker_fee="0.0010", taker_fee="0.0025").expect()
@@ -221,6 +218,6 @@ def open_traders(
         for asset, amount in funds.items():
             operator.deposit(account, asset, amount, f"{account}-{asset}").expect()
         key = operator.create_key(account).expect().body
-        client = exchange.client(key["key_id"], key["secret"], _REQUEST_TIMEOUT_S)
+        client = Client(operator.url, Credentials(key["key_id"], key["secret"]), _REQUEST_TIMEOUT_S)
         traders.append(Trader(client, account, funds, count / orders_per_s, f"{seed} {account}", served))
     return traders
