@@ -39,6 +39,7 @@ examples:
   tally replay tally-data                execute the whole log again and compare every replica with it
   tally admin certs --config c.toml --out tls     certificates for the machines of a cluster
   tally admin member list                the replicas of the cluster, and how far they are
+  tally admin roll                       restart them one at a time, the leader last, while orders flow
 
 `tally COMMAND --help` says more about each command.
 """

@@ -47,6 +47,7 @@ from replication.replicated_log import ReplicatedLog
 from replication.server import Door
 from replication.signing_key import load_or_create
 from replication.snapshots import SnapshotStore
+from replication.supervisor import EXIT_RESTART
 from replication.tls import load_credentials
 
 logger = logging.getLogger(__name__)
@@ -90,6 +91,9 @@ class Node:
         self._platform = platform
         self._now_s = platform.now_s
         self._stopping = False
+        self.restart_asked = False
+        """Whether an operator asked for the end, and for a new start of this replica."""
+        self._started_at_ns = platform.time_ns()
         self._catching_up = True
         self._snapshot_every_commands = config.log.snapshot_every_commands
         self._waiting: deque[Waiting] = deque()
@@ -244,12 +248,14 @@ class Node:
             reply(Answer(0, self.replica.machine.sequence, self._details()))
         elif query.name == "state_hash":
             self._ask_state_hash(reply)
-        elif query.name not in member_desk.QUESTIONS:
+        elif query.name not in member_desk.QUESTIONS and query.name != member_desk.RESTART:
             self._reads.ask(query, reply)
-        elif is_operator:
-            member_desk.answer(self._log, query.name, query.arguments, self.replica.machine.sequence, reply)
-        else:
+        elif not is_operator:
             reply(Answer(0, self.replica.machine.sequence, None, "only an operator's certificate may ask that"))
+        elif query.name == member_desk.RESTART:
+            self._ask_restart(reply)
+        else:
+            member_desk.answer(self._log, query.name, query.arguments, self.replica.machine.sequence, reply)
 
     def status(self) -> Status:
         return Status(
@@ -386,6 +392,16 @@ class Node:
 
         ask_child(self._poller, lambda: state_hash(machine), f"hashing the state at sequence {sequence}", answer)
 
+    def _ask_restart(self, reply: Callable[[Answer], None]) -> None:
+        """End after this tick, in which the answer leaves. Whoever keeps this process running starts it again."""
+        refusal = member_desk.why_not_restart(self._log)
+        if not refusal:
+            logger.info("an operator asks for a restart")
+            self.restart_asked = True
+            self.stop()
+        value = None if refusal else {"node": self._node_id, "started_at_ns": self._started_at_ns}
+        reply(Answer(0, self.replica.machine.sequence, value, refusal))
+
     def _details(self) -> dict[str, Any]:
         machine = self.replica.machine
         return {
@@ -406,11 +422,12 @@ class Node:
             "in_touch": self._log.in_touch,
             "reads_waiting": self._reads.waiting,
             "transfers_stuck": self._neighbours.stuck,
+            "started_at_ns": self._started_at_ns,
         }
 
 
 def run(config: Config, node_id: str) -> int:
-    """Run one replica until SIGTERM or SIGINT. Answers the exit code."""
+    """Run one replica until SIGTERM or SIGINT, or until an operator asks for a restart. Answers the exit code."""
     data_dir = node_data_dir(config, node_id)
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     started_s = time.monotonic()
@@ -428,7 +445,7 @@ def run(config: Config, node_id: str) -> int:
     )
     node.run()
     logger.info("%s stopped at sequence %d", node_id, node.replica.machine.sequence)
-    return 0
+    return EXIT_RESTART if node.restart_asked else 0
 
 
 def _news(status: Status) -> tuple[object, ...]:

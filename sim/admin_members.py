@@ -113,7 +113,7 @@ class Doors:
         while waiting := sorted(self._addresses.keys() - asked):
             asked.add(waiting[0])
             try:
-                with self._open(waiting[0]) as door:
+                with self.open(waiting[0]) as door:
                     answer = door.ask("members")
             except DoorUnreachable as error:
                 silent.append(str(error))
@@ -138,7 +138,7 @@ class Doors:
             view = self.members()
             if view["role"] == "leader":
                 try:
-                    with self._open(view["node"]) as door:
+                    with self.open(view["node"]) as door:
                         answer = door.ask(name, **arguments)
                 except DoorUnreachable as error:
                     raise AdminError(f"{error}: whether it happened is not known, `member list` will say") from None
@@ -151,7 +151,8 @@ class Doors:
             time.sleep(_PAUSE_S)
         raise AdminError(f"given up after {LEADER_TIMEOUT_S:.0f} s: {reason}")
 
-    def _open(self, node_id: str) -> OperatorLink:
+    def open(self, node_id: str) -> OperatorLink:
+        """A link to the door of a node that is known. DoorUnreachable if it does not open in time."""
         return OperatorLink(node_id, self._addresses[node_id], self._group_id, self._credentials)
 
 
