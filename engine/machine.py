@@ -169,7 +169,8 @@ class Machine:
     def apply(self, timestamp_ns: int, commands: bytes) -> Applied:
         """Execute the records of one entry. CodecError, and nothing changed, if they are malformed.
 
-        RulesNotKnown if one of them sets a version of the rules that this engine does not know: it must not go on.
+        RulesNotKnown if one of them sets a version of the rules that this engine does not know: then nothing of the
+        entry counts, and this machine must not be used any more.
         """
         count = check_commands(commands)
         assert count, "an entry has at least one command"

@@ -26,6 +26,7 @@ from engine.snapshot import snapshot_bytes, state_hash
 from engine.types import EXCHANGE_ACCOUNT
 from replication import member_desk, protocol
 from replication.agreement import Agreement, Checkpoint
+from replication.build import VERSION
 from replication.config import FSYNC_MAJORITY, Config, node_addresses, node_data_dir, parse_address
 from replication.damaged_files import has_earlier_data
 from replication.forked import ask_child
@@ -44,6 +45,7 @@ from replication.reads import QUESTIONS
 from replication.receipt_desk import ReceiptDesk
 from replication.replica import TIMESTAMP, keep_collector_quiet
 from replication.replicated_log import ReplicatedLog
+from replication.rules_desk import SET_RULES_VERSION, RulesDesk
 from replication.server import Door
 from replication.signing_key import load_or_create
 from replication.snapshots import SnapshotStore
@@ -58,6 +60,7 @@ COMMANDS_WAITING_MAX: Final = 100_000
 IDLE_WAIT_S: Final = 0.01
 STATUS_EVERY_S: Final = 1.0
 
+_FOR_OPERATORS: Final = frozenset((*member_desk.QUESTIONS, member_desk.RESTART, SET_RULES_VERSION))
 _OUTCOMES: Final = {
     Outcome.COMMITTED: protocol.COMMITTED,
     Outcome.FAILED: protocol.FAILED,
@@ -66,7 +69,7 @@ _OUTCOMES: Final = {
 
 
 class Asker(Protocol):
-    """Whoever submitted a command: a gateway's link, or the relay of this replica."""
+    """Whoever submitted a command: a gateway's link, the relay of this replica, or its desk for operators."""
 
     def answer(self, result: Result) -> None: ...
 
@@ -158,6 +161,7 @@ class Node:
             on_membership=self._on_membership,
             keep_tail_entries=config.log.keep_tail_entries,
             had_data=had_data,
+            newest_rules_version=self.replica.newest_rules_version,
         )
         self._key = load_or_create(data_dir, platform.random_bytes)
         logger.info("receipts of %s are signed by the key %s", node_id, self._key.public_key.hex())
@@ -171,6 +175,9 @@ class Node:
         )
         questions = {**QUESTIONS, "receipt": receipts.receipt}
         self._reads = ReadDesk(self.replica, self._log, platform.now_s, questions=questions)
+        self._rules = RulesDesk(
+            self.replica, self._log, platform.time_ns, lambda change, command: self.submit(change, 0, command)
+        )
         self._snapshot_sequence = self.replica.machine.sequence
         self.replica.reserve(config.engine.reserve_requests)  # now that a snapshot was taken over, if there is one
         self._door = Door(
@@ -243,17 +250,19 @@ class Node:
         else:
             self._waiting.append(Waiting(link, correlation, command))
 
-    def ask(self, query: Query, reply: Callable[[Answer], None], *, is_operator: bool) -> None:
+    def ask(self, query: Query, reply: Callable[[Answer], None], *, operator: str) -> None:
         if query.name == "status":
             reply(Answer(0, self.replica.machine.sequence, self._details()))
         elif query.name == "state_hash":
             self._ask_state_hash(reply)
-        elif query.name not in member_desk.QUESTIONS and query.name != member_desk.RESTART:
+        elif query.name not in _FOR_OPERATORS:
             self._reads.ask(query, reply)
-        elif not is_operator:
+        elif not operator:
             reply(Answer(0, self.replica.machine.sequence, None, "only an operator's certificate may ask that"))
         elif query.name == member_desk.RESTART:
             self._ask_restart(reply)
+        elif query.name == SET_RULES_VERSION:
+            self._rules.ask(query.arguments, operator, reply)
         else:
             member_desk.answer(self._log, query.name, query.arguments, self.replica.machine.sequence, reply)
 
@@ -269,6 +278,8 @@ class Node:
             public_key=self._key.public_key.hex(),
             doors=self._doors,
             voter=self._log.members.is_voter,
+            rules_version=self.replica.machine.rules.version,
+            newest_rules_version=self.replica.newest_rules_version,
         )
 
     def _propose_tick(self) -> None:
@@ -423,6 +434,9 @@ class Node:
             "reads_waiting": self._reads.waiting,
             "transfers_stuck": self._neighbours.stuck,
             "started_at_ns": self._started_at_ns,
+            "build": VERSION,
+            "rules_version": machine.rules.version,
+            "newest_rules_version": self.replica.newest_rules_version,
         }
 
 
