@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 from typing import Final
 
-from sim import admin_certs, admin_groups, admin_members, admin_roll
+from sim import admin_certs, admin_groups, admin_members, admin_roll, admin_rules
 
 _EXAMPLES: Final = """\
 examples:
@@ -19,6 +19,7 @@ examples:
   tally admin member replace node-1 node-4 10.0.9.14:7101 10.0.9.14:7201 --config production.toml
   tally admin transfer node-2                              hand the leadership over
   tally admin roll --config production.toml                restart the replicas one at a time, the leader last
+  tally admin rules status                                 which rules are in force, and which each replica knows
   tally admin group add metals --config production.toml --peer-port 7301 --door-port 7401
   tally admin market add GLD EUR --group metals --tick 0.01 --lot 0.001
 
@@ -38,6 +39,7 @@ def main(argv: list[str], *, url: str = "", data_dir: Path = Path("tally-data"))
     admin_certs.add_parser(commands)
     admin_members.add_parser(commands)
     admin_roll.add_parser(commands)
+    admin_rules.add_parser(commands)
     admin_groups.add_parser(commands, url=url, data_dir=data_dir)
     arguments = parser.parse_args(argv)
     code: int = arguments.run(arguments)

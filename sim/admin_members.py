@@ -11,6 +11,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -158,7 +159,7 @@ class Doors:
 
 def _list(doors: Doors, arguments: argparse.Namespace) -> int:
     view = doors.members()
-    print(json.dumps(view, indent=2) if arguments.json else _table(view))
+    print(json.dumps(view, indent=2) if arguments.json else _overview(view))
     return 0
 
 
@@ -238,15 +239,21 @@ def _find(view: dict[str, Any], node_id: str) -> dict[str, Any] | None:
     return next((member for member in view["members"] if member["node"] == node_id), None)
 
 
-def _table(view: dict[str, Any]) -> str:
+def _overview(view: dict[str, Any]) -> str:
     rows = [("NODE", "ROLE", "LINK", "LOG INDEX", "PEER", "DOOR")]
     for member in view["members"]:
         role = "leader" if member["leader"] else "voter" if member["voter"] else "learner"
         log_index = "?" if member["match_index"] is None else str(member["match_index"])
         link = "up" if member["linked"] else "down"
         rows.append((member["node"], role, link, log_index, member["peer"], member["door"]))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     leader = f"{view['leader']} leads, in term {view['term']}" if view["leader"] else "there is no leader"
     settled = "" if view["settled"] else "; a change is under way"
-    return "\n".join([*lines, f"{leader}{settled} (as {view['node']} says)"])
+    return "\n".join([table(rows), f"{leader}{settled} (as {view['node']} says)"])
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of as many cells each, in columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )

@@ -1,4 +1,4 @@
-"""`tally admin roll` on real processes: every replica is restarted, one at a time, while orders flow."""
+"""`tally admin roll` and `tally admin rules` on real processes: restarts while orders flow, then other rules."""
 
 import os
 import signal
@@ -54,8 +54,12 @@ class Trading:
 
 
 def roll(config_file: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return admin(config_file, "roll", *arguments)
+
+
+def admin(config_file: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(TALLY), "admin", "roll", "--config", str(config_file), *arguments],
+        [sys.executable, str(TALLY), "admin", *arguments, "--config", str(config_file)],
         capture_output=True,
         text=True,
         timeout=LIMIT_S,
@@ -106,6 +110,19 @@ def test_a_rolling_restart_loses_no_order_and_ends_with_the_leader(tmp_path: Pat
         assert lines[-1].startswith("3 replicas restarted in ")
         assert not set(pids.values()) & {exchange.pid(name) for name in NODE_IDS}
         assert trading.longest_silence_s < 5
+
+        assert admin(config_file, "rules", "status").stdout.splitlines() == [
+            "group main: version 1 of the rules is in force; every replica knows version 2: tally admin rules set 2",
+            "NODE    BUILD  RULES KNOWN",
+            *(f"{name}  0.1.0  up to 2" for name in NODE_IDS),
+        ]
+        unknown = admin(config_file, "rules", "set", "3")
+        assert (unknown.returncode, unknown.stdout) == (1, "")
+        assert unknown.stderr.startswith("tally admin rules: group main: not every replica could follow version 3 ")
+        assert admin(config_file, "rules", "set", "2").stdout == "group main: version 2 of the rules is in force\n"
+        assert (
+            admin(config_file, "rules", "status").stdout.splitlines()[0].endswith(" version 2 of the rules is in force")
+        )
 
         for name, sequence in trading.acknowledged.items():
             assert trader.order(name).expect().body["order"]["order_id"] == sequence, name
