@@ -60,21 +60,28 @@ class RulesDesk:
             return f"{ASK_AGAIN}not the leader; the leader is {log.leader_id or 'not known'}"
         if version < rules.version:
             return f"version {rules.version} of the rules is in force, and rules never go back"
-        lacking = []
-        if rules.newest_known < version:
-            lacking.append(f"{log.members.node_id} knows rules up to {rules.newest_known}")
+        older = [] if rules.newest_known >= version else [_knows(log.members.node_id, rules.newest_known)]
+        away = []
         for node_id in log.members.other_ids:
             hello = log.members.linked.get(node_id)
             if hello is None:
-                lacking.append(f"{node_id} cannot be reached")
+                away.append(f"{node_id} cannot be reached")
             elif hello.newest_rules_version < version:
-                lacking.append(f"{node_id} knows rules up to {hello.newest_rules_version}")
-        if not lacking:
+                older.append(_knows(node_id, hello.newest_rules_version))
+        if not older and not away:
             return ""
-        return (
-            f"not every replica could follow version {version} of the rules: {', '.join(lacking)}. "
-            "Install a version of Tallystick that knows it on every node, then `tally admin roll`"
+        remedies = (
+            ["install a version of Tallystick that knows it on every node, then `tally admin roll`"] if older else []
         )
+        remedies += ["start what is down"] if away else []
+        return (
+            f"not every replica could follow version {version} of the rules: {', '.join([*older, *away])}. "
+            f"What to do: {'; '.join(remedies)}"
+        )
+
+
+def _knows(node_id: str, newest: int) -> str:
+    return f"{node_id} knows rules up to {newest}"
 
 
 class _Change:

@@ -98,12 +98,13 @@ def test_rules_are_not_set_while_a_replica_has_older_code_or_is_down(make: Make)
         cluster.operator_link(leader).ask("transfer_leadership", node="node-1")
         cluster.tick_until(lambda: cluster.nodes["node-1"].status().serving)
         wait_linked(cluster)
-    refused = "not every replica could follow version 2 of the rules: node-3 {}. Install a version"
-    assert set_rules(cluster, 2).error.startswith(refused.format("knows rules up to 1"))
+    refused = "not every replica could follow version 2 of the rules: node-3 {}. What to do: {}"
+    install = "install a version of Tallystick that knows it on every node, then `tally admin roll`"
+    assert set_rules(cluster, 2).error == refused.format("knows rules up to 1", install)
     cluster.stop("node-3")
     leader = cluster.leader()
     cluster.tick_until(lambda: "node-3" not in cluster.nodes[leader].log.members.linked)
-    assert set_rules(cluster, 2).error.startswith(refused.format("cannot be reached"))
+    assert set_rules(cluster, 2).error == refused.format("cannot be reached", "start what is down")
     assert set(in_force(cluster).values()) == {1}
     cluster.newest_rules["node-3"] = 2
     cluster.start("node-3")
