@@ -26,6 +26,7 @@ from engine.snapshot import snapshot_bytes, state_hash
 from engine.types import EXCHANGE_ACCOUNT
 from replication import member_desk, protocol, reads
 from replication.agreement import Agreement, Checkpoint
+from replication.build import VERSION
 from replication.config import FSYNC_MAJORITY, Config, node_addresses, node_data_dir, parse_address
 from replication.damaged_files import has_earlier_data
 from replication.forked import ask_child
@@ -43,9 +44,11 @@ from replication.read_desk import ReadDesk
 from replication.receipt_desk import ReceiptDesk
 from replication.replica import TIMESTAMP, keep_collector_quiet
 from replication.replicated_log import ReplicatedLog
+from replication.rules_desk import SET_RULES_VERSION, RulesDesk
 from replication.server import Door
 from replication.signing_key import load_or_create
 from replication.snapshots import SnapshotStore
+from replication.supervisor import EXIT_RESTART
 from replication.tls import load_credentials
 
 logger = logging.getLogger(__name__)
@@ -56,6 +59,7 @@ COMMANDS_WAITING_MAX: Final = 100_000
 IDLE_WAIT_S: Final = 0.01
 STATUS_EVERY_S: Final = 1.0
 
+_FOR_OPERATORS: Final = frozenset((*member_desk.QUESTIONS, member_desk.RESTART, SET_RULES_VERSION))
 _OUTCOMES: Final = {
     Outcome.COMMITTED: protocol.COMMITTED,
     Outcome.FAILED: protocol.FAILED,
@@ -64,7 +68,7 @@ _OUTCOMES: Final = {
 
 
 class Asker(Protocol):
-    """Whoever submitted a command: a gateway's link, or the relay of this replica."""
+    """Whoever submitted a command: a gateway's link, the relay of this replica, or its desk for operators."""
 
     def answer(self, result: Result) -> None: ...
 
@@ -89,6 +93,9 @@ class Node:
         self._platform = platform
         self._now_s = platform.now_s
         self._stopping = False
+        self.restart_asked = False
+        """Whether an operator asked for the end, and for a new start of this replica."""
+        self._started_at_ns = platform.time_ns()
         self._catching_up = True
         self._snapshot_every_commands = config.log.snapshot_every_commands
         self._waiting: deque[Waiting] = deque()
@@ -153,6 +160,7 @@ class Node:
             on_membership=self._on_membership,
             keep_tail_entries=config.log.keep_tail_entries,
             had_data=had_data,
+            newest_rules_version=self.replica.newest_rules_version,
         )
         self._key = load_or_create(data_dir, platform.random_bytes)
         logger.info("receipts of %s are signed by the key %s", node_id, self._key.public_key.hex())
@@ -166,6 +174,9 @@ class Node:
         )
         questions = {**reads.QUESTIONS, "receipt": receipts.receipt}
         self._reads = ReadDesk(self.replica, self._log, platform.now_s, questions=questions)
+        self._rules = RulesDesk(
+            self.replica, self._log, platform.time_ns, lambda change, command: self.submit(change, 0, command)
+        )
         self._snapshot_sequence = self.replica.machine.sequence
         self.replica.reserve(config.engine.reserve_requests)  # now that a snapshot was taken over, if there is one
         self._door = Door(
@@ -238,7 +249,7 @@ class Node:
         else:
             self._waiting.append(Waiting(link, correlation, command))
 
-    def ask(self, query: Query, reply: Callable[[Answer], None], *, is_operator: bool) -> None:
+    def ask(self, query: Query, reply: Callable[[Answer], None], *, operator: str) -> None:
         if query.name == "status":
             reply(Answer(0, self.replica.machine.sequence, self._details()))
         elif query.name == "state_hash":
@@ -246,12 +257,16 @@ class Node:
         elif query.name == "entries" and query.min_sequence is None:
             # What is archived is committed: no need to ask others, and a replica that is cut off may tell it too.
             reply(reads.answer(self.replica, query.name, query.arguments))
-        elif query.name not in member_desk.QUESTIONS:
+        elif query.name not in _FOR_OPERATORS:
             self._reads.ask(query, reply)
-        elif is_operator:
-            member_desk.answer(self._log, query.name, query.arguments, self.replica.machine.sequence, reply)
-        else:
+        elif not operator:
             reply(Answer(0, self.replica.machine.sequence, None, "only an operator's certificate may ask that"))
+        elif query.name == member_desk.RESTART:
+            self._ask_restart(reply)
+        elif query.name == SET_RULES_VERSION:
+            self._rules.ask(query.arguments, operator, reply)
+        else:
+            member_desk.answer(self._log, query.name, query.arguments, self.replica.machine.sequence, reply)
 
     def status(self) -> Status:
         return Status(
@@ -265,6 +280,8 @@ class Node:
             public_key=self._key.public_key.hex(),
             doors=self._doors,
             voter=self._log.members.is_voter,
+            rules_version=self.replica.machine.rules.version,
+            newest_rules_version=self.replica.newest_rules_version,
         )
 
     def _propose_tick(self) -> None:
@@ -388,6 +405,16 @@ class Node:
 
         ask_child(self._poller, lambda: state_hash(machine), f"hashing the state at sequence {sequence}", answer)
 
+    def _ask_restart(self, reply: Callable[[Answer], None]) -> None:
+        """End after this tick, in which the answer leaves. Whoever keeps this process running starts it again."""
+        refusal = member_desk.why_not_restart(self._log)
+        if not refusal:
+            logger.info("an operator asks for a restart")
+            self.restart_asked = True
+            self.stop()
+        value = None if refusal else {"node": self._node_id, "started_at_ns": self._started_at_ns}
+        reply(Answer(0, self.replica.machine.sequence, value, refusal))
+
     def _details(self) -> dict[str, Any]:
         machine = self.replica.machine
         return {
@@ -409,11 +436,15 @@ class Node:
             "in_touch": self._log.in_touch,
             "reads_waiting": self._reads.waiting,
             "transfers_stuck": self._neighbours.stuck,
+            "started_at_ns": self._started_at_ns,
+            "build": VERSION,
+            "rules_version": machine.rules.version,
+            "newest_rules_version": self.replica.newest_rules_version,
         }
 
 
 def run(config: Config, node_id: str) -> int:
-    """Run one replica until SIGTERM or SIGINT. Answers the exit code."""
+    """Run one replica until SIGTERM or SIGINT, or until an operator asks for a restart. Answers the exit code."""
     data_dir = node_data_dir(config, node_id)
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     started_s = time.monotonic()
@@ -431,7 +462,7 @@ def run(config: Config, node_id: str) -> int:
     )
     node.run()
     logger.info("%s stopped at sequence %d", node_id, node.replica.machine.sequence)
-    return 0
+    return EXIT_RESTART if node.restart_asked else 0
 
 
 def _news(status: Status) -> tuple[object, ...]:

@@ -27,6 +27,7 @@ from typing import Any, Final
 import msgspec
 
 from engine import codec
+from engine.rules import OLDEST_RULES_VERSION
 
 SUBMIT: Final = 1
 RESULT: Final = 2
@@ -64,7 +65,8 @@ class Status(msgspec.Struct, frozen=True):
 
     ``compiled`` is the form of its engine; ``fsyncs``: what it acknowledges is on its disk; ``public_key`` (hex) is
     what its receipts are checked with. ``doors`` are the (host, port) of all members' doors, by node. ``voter``: it
-    votes and counts, as far as it knows.
+    votes and counts, as far as it knows. ``rules_version`` is in force as far as it has applied the log, and
+    ``newest_rules_version`` the newest that its build knows (``engine.rules``).
     """
 
     node: str
@@ -77,6 +79,8 @@ class Status(msgspec.Struct, frozen=True):
     public_key: str = ""
     doors: dict[str, tuple[str, int]] = {}
     voter: bool = True
+    rules_version: int = OLDEST_RULES_VERSION
+    newest_rules_version: int = OLDEST_RULES_VERSION
 
 
 class Query(msgspec.Struct, frozen=True):

@@ -19,11 +19,13 @@ from engine.codec import TRADES_ONLY, decode_events
 from engine.entry import Entry
 from engine.events import TradeExecuted
 from engine.machine import Applied, Machine
+from engine.rules import NEWEST_RULES_VERSION, RulesNotKnown
 from engine.snapshot import restore
 from replication.agreement import CHECKPOINT_EVERY_ENTRIES, Checkpoint
 from replication.archive import Archive, list_segments, read_segment, read_segment_header
 from replication.archive_reader import ArchiveReader, EncodedEntries, FoundEntry, Stretch
 from replication.disk import DISK, Disk
+from replication.halt import Halt
 from replication.snapshots import SnapshotMeta, SnapshotPoint
 
 logger = logging.getLogger(__name__)
@@ -44,6 +46,16 @@ class PrintedTrade(NamedTuple):
     timestamp_ns: int
 
 
+class UpgradeNeeded(Halt):
+    """The log goes on by rules that this build does not know: it stops before it would execute anything by others."""
+
+    def __init__(self, where: str, cause: RulesNotKnown) -> None:
+        super().__init__(
+            f"{where}: {cause}. Nothing of it was executed. Install the version of Tallystick that the other replicas "
+            "run, then start this one again: it goes on from there"
+        )
+
+
 class Replica:
     """The state machine of one replica. ``machine`` may be read between two calls of :meth:`apply`."""
 
@@ -54,13 +66,18 @@ class Replica:
         disk: Disk = DISK,
         random_bytes: Callable[[int], bytes] = os.urandom,
         on_restored: Callable[[], None] = lambda: keep_collector_quiet(),
+        newest_rules_version: int = NEWEST_RULES_VERSION,
     ) -> None:
-        """``on_restored`` is called when the state was replaced by that of a snapshot."""
+        """``on_restored`` is called when the state was replaced by that of a snapshot.
+
+        ``newest_rules_version`` is up to where the engine knows the rules.
+        """
         # Nobody can know it, so nobody can choose ids that collide in this process's tables. No result depends on it.
         self._hash_key = int.from_bytes(random_bytes(_HASH_KEY_BYTES), "little")
         self._disk = disk
         self._on_restored = on_restored
-        self.machine = Machine(self._hash_key)
+        self.newest_rules_version = newest_rules_version
+        self.machine = Machine(self._hash_key, newest_rules_version=newest_rules_version)
         self._reserve_requests = 0
         self.log_point = SnapshotPoint(0, 0, 0, self.machine.chain)
         self.checkpoint: tuple[int, Checkpoint] | None = None  # the newest place where replicas compare
@@ -76,12 +93,18 @@ class Replica:
             self.machine.reserve(requests)
 
     def apply(self, log_index: int, term: int, payload: bytes) -> Applied:
-        """Execute one entry of the log. An exception is a bug or a damaged archive: the replica must stop."""
+        """Execute one entry of the log. An exception is a bug or a damaged archive: the replica must stop.
+
+        UpgradeNeeded if it sets rules that this build does not know.
+        """
         if self._archive is None:
             self._open_archive()
         assert self._archive is not None
         last_trade_id = self.machine.trading.index.last_trade_id
-        applied = self.machine.apply(TIMESTAMP.unpack_from(payload)[0], payload[TIMESTAMP.size :])
+        try:
+            applied = self.machine.apply(TIMESTAMP.unpack_from(payload)[0], payload[TIMESTAMP.size :])
+        except RulesNotKnown as cause:
+            raise UpgradeNeeded(f"with log index {log_index}", cause) from None
         self._archive.append(applied.entry)
         if self.machine.trading.index.last_trade_id != last_trade_id:
             self._print_trades(applied.entry)
@@ -91,8 +114,14 @@ class Replica:
         return applied
 
     def restore(self, meta: SnapshotMeta, blob: bytes) -> None:
-        """Take over the state of a snapshot, at start or because this replica fell behind the others' logs."""
-        machine = restore(blob, hash_key=self._hash_key)
+        """Take over the state of a snapshot, at start or because this replica fell behind the others' logs.
+
+        UpgradeNeeded if it is of rules that this build does not know.
+        """
+        try:
+            machine = restore(blob, hash_key=self._hash_key, newest_rules_version=self.newest_rules_version)
+        except RulesNotKnown as cause:
+            raise UpgradeNeeded(f"in the snapshot at log index {meta.log_index}", cause) from None
         assert (machine.sequence, machine.chain) == (meta.sequence, meta.chain), meta
         self.close()
         self.machine = machine

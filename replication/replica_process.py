@@ -4,6 +4,7 @@
 0       it was asked to end
 1       the world failed (a full disk, a taken port, a locked folder): starting it again may help
 70      it halted: going on, or starting again, would repeat the fault; docs/operations.md says what to do
+75      an operator asked for a restart (``tally admin roll``): whoever keeps it running starts it again at once
 ======  ==========================================================================================
 
 A journal or snapshots that are damaged when the replica starts are set aside, and the others give it all that it needs

@@ -134,6 +134,8 @@ class Door:
             fsyncs=fsyncs,
             public_key=key,
             doors=group.members,
+            rules_version=group.machine.rules.version,
+            newest_rules_version=group.machine.rules.newest_known,
         )
 
     async def open(self) -> None:

@@ -101,6 +101,16 @@ def test_metrics_say_which_replicas_run_the_compiled_engine_and_which_force_to_d
     ]
 
 
+def test_metrics_say_which_rules_are_in_force_and_which_each_replica_knows(market: Market) -> None:
+    text = market.gateway.client(None)("GET", "/metrics").body.decode()
+    rules = market.gateway.group.machine.rules
+    for metric, value in (("rules_version", rules.version), ("newest_rules_version", rules.newest_known)):
+        assert re.findall(rf"^tally_replica_{metric}(.*)$", text, re.MULTILINE) == [
+            f'{{group="main",node="node-1"}} {value}.0',
+            f'{{group="main",node="node-2"}} {value}.0',
+        ]
+
+
 def test_the_page_needs_nothing_from_elsewhere(market: Market) -> None:
     public = market.gateway.client(None)
     index = expect(200, public("GET", "/"))
