@@ -98,6 +98,18 @@ class GroupFamilies:
             replica,
             registry=registry,
         )
+        self.archive_missing = Gauge(
+            "tally_replica_archive_missing_commands",
+            "Commands that the replica's archive lacks; it gets them from the others.",
+            replica,
+            registry=registry,
+        )
+        self.archive_damaged_files = Gauge(
+            "tally_replica_archive_damaged_files",
+            "Segments of the replica's archive that were set aside because they were damaged.",
+            replica,
+            registry=registry,
+        )
         self.certificate_expiry_s = Gauge(
             "tally_replica_certificate_expiry_timestamp_seconds",
             "When the certificate ends that the replica showed last.",
@@ -129,6 +141,8 @@ class GroupMetrics:
         self.engine_compiled = ByNode(families.engine_compiled, name)
         self.fsyncs = ByNode(families.fsyncs, name)
         self.voter = ByNode(families.voter, name)
+        self.archive_missing = ByNode(families.archive_missing, name)
+        self.archive_damaged_files = ByNode(families.archive_damaged_files, name)
         self.certificate_expiry_s = ByNode(families.certificate_expiry_s, name)
         self._reads = ByNode(families.reads, name)
         self._refusals = {error: families.reads_refused.labels(name, reason) for error, reason in _REFUSALS.items()}
@@ -147,6 +161,8 @@ class GroupMetrics:
             self.engine_compiled,
             self.fsyncs,
             self.voter,
+            self.archive_missing,
+            self.archive_damaged_files,
             self.certificate_expiry_s,
         ):
             gauge.forget(node)

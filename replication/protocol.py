@@ -64,7 +64,8 @@ class Status(msgspec.Struct, frozen=True):
 
     ``compiled`` is the form of its engine; ``fsyncs``: what it acknowledges is on its disk; ``public_key`` (hex) is
     what its receipts are checked with. ``doors`` are the (host, port) of all members' doors, by node. ``voter``: it
-    votes and counts, as far as it knows.
+    votes and counts, as far as it knows. ``archive_missing`` is how many commands its archive lacks,
+    ``archive_damaged_files`` how many segments of it were ever set aside as damaged, when it last looked.
     """
 
     node: str
@@ -77,6 +78,8 @@ class Status(msgspec.Struct, frozen=True):
     public_key: str = ""
     doors: dict[str, tuple[str, int]] = {}
     voter: bool = True
+    archive_missing: int = 0
+    archive_damaged_files: int = 0
 
 
 class Query(msgspec.Struct, frozen=True):

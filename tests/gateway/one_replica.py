@@ -134,6 +134,8 @@ class Door:
             fsyncs=fsyncs,
             public_key=key,
             doors=group.members,
+            archive_missing=0 if fsyncs else 7,
+            archive_damaged_files=0 if fsyncs else 1,
         )
 
     async def open(self) -> None:
