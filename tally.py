@@ -17,8 +17,6 @@ import time
 from pathlib import Path
 from typing import Final
 
-VERSION: Final = "0.1.0"
-
 _PROGRAM: Final = (sys.executable, str(Path(__file__).resolve()))  # what stands for `tally` in a child process
 DEFAULT_DIRECTORY: Final = Path("tally-data")
 DEFAULT_HOST: Final = "127.0.0.1"
@@ -40,6 +38,7 @@ examples:
   tally replay tally-data                execute the whole log again and compare every replica with it
   tally admin certs --config c.toml --out tls     certificates for the machines of a cluster
   tally admin member list                the replicas of the cluster, and how far they are
+  tally admin roll                       restart them one at a time, the leader last, while orders flow
 
 `tally COMMAND --help` says more about each command.
 """
@@ -531,6 +530,7 @@ def _mutants(arguments: argparse.Namespace) -> int:
 
 
 def _sim(arguments: argparse.Namespace) -> int:
+    from replication.build import VERSION
     from sim.simulate import main as simulate
 
     try:
@@ -568,6 +568,8 @@ def _chaos(arguments: argparse.Namespace) -> int:
 
 
 def _version(_arguments: argparse.Namespace) -> int:
+    from replication.build import VERSION
+
     print(f"tallystick {VERSION} (Python {platform.python_version()}, {platform.system()} {platform.machine()})")
     return 0
 

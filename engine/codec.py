@@ -96,6 +96,7 @@ COMMAND_LAYOUTS: Final = (
     Layout(35, commands.SendTransfer, Struct("<QqIqB"), 2),
     Layout(36, commands.ReceiveTransfer, Struct("<QqQqB"), 2),
     Layout(37, commands.SettleTransfer, Struct("<QqQH"), 0),
+    Layout(38, commands.SetRulesVersion, Struct("<QqI"), 1),
 )
 EVENT_LAYOUTS: Final = (
     Layout(1, events.CommandRejected, Struct("<HQ"), 0),
@@ -137,6 +138,7 @@ EVENT_LAYOUTS: Final = (
     Layout(37, events.AccountMirrored, Struct("<QQBB"), 1),
     Layout(38, events.SentTransferChanged, Struct("<QQIqBH"), 2),
     Layout(39, events.TransferReceived, Struct("<QQIqH"), 2),
+    Layout(40, events.RulesVersionSet, Struct("<I"), 1),
 )
 _SCHEDULE_STEP: Final = Struct("<IB")
 _FEE_TIER: Final = Struct("<qii")

@@ -481,6 +481,15 @@ class SettleTransfer(NamedTuple):
     refusal: int
 
 
+class SetRulesVersion(NamedTuple):
+    """From here on the rules of this version hold (``engine.rules``). ``requested_by`` is an operator's certificate."""
+
+    account_id: int
+    issued_at_ns: int
+    version: int
+    requested_by: bytes
+
+
 Command = (
     CreateAsset
     | CreateMarket
@@ -519,4 +528,5 @@ Command = (
     | SendTransfer
     | ReceiveTransfer
     | SettleTransfer
+    | SetRulesVersion
 )

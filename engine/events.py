@@ -425,6 +425,13 @@ class TransferReceived(NamedTuple):
     reference: bytes
 
 
+class RulesVersionSet(NamedTuple):
+    """The version of the rules that is in force from here on, and who asked for it."""
+
+    version: int
+    requested_by: bytes
+
+
 Event = (
     CommandRejected
     | RequestRepeated
@@ -465,4 +472,5 @@ Event = (
     | AccountMirrored
     | SentTransferChanged
     | TransferReceived
+    | RulesVersionSet
 )

@@ -31,7 +31,7 @@ cdef class Machine:
     cdef public Sessions sessions
     cdef public Timers timers
     cdef public object accounts, withdrawals, transfers, market_admin, sales
-    cdef public object group_transfers, mirrors
+    cdef public object group_transfers, mirrors, rules
     cdef object _listing
     cdef Requests _requests
     cdef EventWriter _emit

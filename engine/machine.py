@@ -39,6 +39,7 @@ from engine.commands import (
     SetMarketRules,
     SetMarketSchedule,
     SetMarketState,
+    SetRulesVersion,
     SettleTransfer,
     Tick,
 )
@@ -55,6 +56,7 @@ from engine.mirrors import Mirrors
 from engine.order_command import OrderCommand
 from engine.registry import Registry
 from engine.requests import Requests
+from engine.rules import NEWEST_RULES_VERSION, Rules
 from engine.sale import Sales
 from engine.sessions import Sessions
 from engine.timers import (
@@ -97,6 +99,7 @@ class Machine:
     """The state of one market group. Not thread-safe; owned by whoever drives it.
 
     ``hash_key`` is a secret of 64 bits that keeps clients from choosing ids whose hashes collide. It changes no result.
+    ``newest_rules_version`` is up to where this engine knows the rules (``engine.rules``).
     """
 
     __slots__ = (
@@ -113,6 +116,7 @@ class Machine:
         "mirrors",
         "receipts",
         "registry",
+        "rules",
         "sales",
         "sequence",
         "sessions",
@@ -123,10 +127,11 @@ class Machine:
         "withdrawals",
     )
 
-    def __init__(self, hash_key: int = 0) -> None:
+    def __init__(self, hash_key: int = 0, *, newest_rules_version: int = NEWEST_RULES_VERSION) -> None:
         self.sequence = 0
         self.timestamp_ns = 0
         self.chain = GENESIS_CHAIN
+        self.rules = Rules(newest_rules_version)
         self.registry = Registry()
         self.ledger = Ledger()
         self.receipts = Receipts(hash_key)
@@ -134,7 +139,7 @@ class Machine:
         self.sessions = Sessions(self.timers)
         self.trading = Trading(self.registry, self.ledger, self.receipts, self.timers, self.sessions)
         self.accounts = Accounts(self.registry, self.trading, self.timers)
-        self.withdrawals = Withdrawals(self.registry, self.ledger)
+        self.withdrawals = Withdrawals(self.registry, self.ledger, self.rules)
         self.transfers = Transfers(self.registry, self.ledger, self.timers)
         self.group_transfers = GroupTransfers(self.registry, self.ledger)
         self.mirrors = Mirrors(self.registry, self.accounts)
@@ -162,7 +167,11 @@ class Machine:
         self.trading.index.reserve(requests)
 
     def apply(self, timestamp_ns: int, commands: bytes) -> Applied:
-        """Execute the records of one entry. CodecError, and nothing changed, if they are malformed."""
+        """Execute the records of one entry. CodecError, and nothing changed, if they are malformed.
+
+        RulesNotKnown if one of them sets a version of the rules that this engine does not know: then nothing of the
+        entry counts, and this machine must not be used any more.
+        """
         count = check_commands(commands)
         assert count, "an entry has at least one command"
         first_sequence = self.sequence + 1
@@ -295,6 +304,8 @@ class Machine:
         elif isinstance(command, NameGroup):
             reason = self.group_transfers.name_group(command, sequence, emit)
             conflicts_with = self.group_transfers.conflicts_with
+        elif isinstance(command, SetRulesVersion):
+            reason = self.rules.set_version(command, emit)
         else:
             reason, conflicts_with = self._list(command, emit)
         if reason:

@@ -26,6 +26,7 @@ from engine.machine import Machine
 from engine.mirrors import MIRROR_ROW
 from engine.orders import Order
 from engine.registry import DepositReceipt
+from engine.rules import NEWEST_RULES_VERSION, OLDEST_RULES_VERSION
 from engine.sale_state import SALE_ROW, SUBSCRIPTION_ROW
 from engine.snapshot_orders import append_orders, read_orders
 from engine.snapshot_rows import (
@@ -53,11 +54,18 @@ from engine.withdrawals import WITHDRAWAL_ROW
 
 MAGIC: Final = b"TALLYSNP"
 VERSION: Final = 4
+VERSION_WITH_RULES: Final = 5
+"""The same, and the version of the rules behind the sections: only where that is not the oldest.
+
+So a log that never changed its rules has the snapshots and the state hashes that it always had.
+"""
+VERSIONS: Final = frozenset((VERSION, VERSION_WITH_RULES))
 
 _KIND: Final = Struct("<8sH")  # magic, version
 # Then sequence, timestamp_ns, last_trade_id, last_priority, chain.
 _HEADER: Final = Struct("<8sHQqQQ32s")
 _COUNT: Final = Struct("<I")
+_RULES: Final = Struct("<I")
 
 
 class SnapshotError(ValueError):
@@ -93,7 +101,7 @@ def _sections(machine: Machine) -> bytearray:
     out = bytearray(
         _HEADER.pack(
             MAGIC,
-            VERSION,
+            VERSION_WITH_RULES if _has_rules(machine) else VERSION,
             machine.sequence,
             machine.timestamp_ns,
             index.last_trade_id,
@@ -123,22 +131,30 @@ def _sections(machine: Machine) -> bytearray:
     _write(out, MIRROR_ROW, [(row, ()) for row in machine.mirrors.rows()])
     _write(out, SENT_ROW, machine.group_transfers.sent_rows())
     _write(out, RECEIVED_ROW, machine.group_transfers.received_rows())
+    if _has_rules(machine):
+        out += _RULES.pack(machine.rules.version)
     return out
 
 
-def restore(data: bytes, hash_key: int = 0) -> Machine:
-    """Build the machine that a snapshot describes. SnapshotError if the bytes are not one.
+def _has_rules(machine: Machine) -> bool:
+    return machine.rules.version > OLDEST_RULES_VERSION
 
-    ``hash_key`` is the new machine's own (``engine.machine.Machine``).
+
+def restore(data: bytes, hash_key: int = 0, *, newest_rules_version: int = NEWEST_RULES_VERSION) -> Machine:
+    """Build the machine that a snapshot describes. SnapshotError if the bytes are not one; RulesNotKnown if its rules
+    are newer than this engine.
+
+    ``hash_key`` and ``newest_rules_version`` are the new machine's own (``engine.machine.Machine``).
     """
     version = version_of(data)
-    if version != VERSION:
-        raise SnapshotError(f"a snapshot of version {version}, and this build knows version {VERSION} alone")
-    machine = Machine(hash_key)
+    if version not in VERSIONS:
+        known = " and ".join(map(str, sorted(VERSIONS)))
+        raise SnapshotError(f"a snapshot of version {version}, and this build knows versions {known}")
+    machine = Machine(hash_key, newest_rules_version=newest_rules_version)
     try:
         _, _, machine.sequence, machine.timestamp_ns, trade_id, priority, machine.chain = _HEADER.unpack_from(data)
         machine.trading.index.last_trade_id, machine.trading.index.last_priority = trade_id, priority
-        _Reader(data, _HEADER.size).fill(machine)
+        _Reader(data, _HEADER.size).fill(machine, has_rules=version == VERSION_WITH_RULES)
     except (StructError, IndexError) as error:
         raise SnapshotError(f"the snapshot is cut short: {error}") from None
     assert len(machine.chain) == CHAIN_SIZE
@@ -160,7 +176,7 @@ class _Reader:
         self._data = data
         self._position = position
 
-    def fill(self, machine: Machine) -> None:
+    def fill(self, machine: Machine, *, has_rules: bool) -> None:
         registry, trading = machine.registry, machine.trading
         for (decimals, sequence), (name,) in self._rows(ASSET_ROW, 1):
             registry.add_asset(AssetSpec(len(registry.assets), name, decimals, sequence))
@@ -189,6 +205,12 @@ class _Reader:
         sale_rows = list(self._rows(SALE_ROW, 1))
         machine.sales.restore(sale_rows, list(self._rows(SUBSCRIPTION_ROW, 0)))
         self._fill_groups(machine)
+        if has_rules:
+            (rules_version,) = _RULES.unpack_from(self._data, self._position)
+            if rules_version <= OLDEST_RULES_VERSION:
+                raise SnapshotError(f"the snapshot says that version {rules_version} of the rules is in force")
+            machine.rules.restore(rules_version)
+            self._position += _RULES.size
         self._read_arenas(machine)
         if self._position != len(self._data):
             raise SnapshotError("bytes follow the last section")

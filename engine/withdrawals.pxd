@@ -5,6 +5,7 @@ from engine.registry cimport Registry
 
 
 cdef class Withdrawals:
+    cdef object _rules
     cdef Registry _registry
     cdef Ledger _ledger
     cdef dict _withdrawals

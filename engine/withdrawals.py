@@ -5,6 +5,8 @@ owner may take it back. Only ``PAID`` takes money out of the exchange (rulebook 
 table, below. A decision that was made once is a repeat for ever, whatever came after it, so whoever retries one whose
 outcome is unknown never reads a refusal.
 
+Since version 2 of the rules (``engine.rules``) nothing is approved while its account is frozen.
+
 A withdrawal is named by the account's reference for ever (convention 7), so none is ever dropped. A reference whose
 request was refused named nothing: it is free again when its receipt is forgotten, as with deposits (row D6).
 """
@@ -22,7 +24,9 @@ from engine.event_writer import EventWriter
 from engine.events import RequestRepeated, WithdrawalChanged
 from engine.ledger import Ledger
 from engine.registry import Registry
+from engine.rules import FROZEN_ACCOUNTS_ARE_NOT_PAID, Rules
 from engine.types import (
+    APPROVE,
     APPROVED,
     CANCELLED_BY_OWNER,
     DESTINATION_LENGTH_MAX,
@@ -103,7 +107,8 @@ class Withdrawal:
 class Withdrawals:
     """Owns all withdrawals, those that ended too. The machine lets only operators decide."""
 
-    def __init__(self, registry: Registry, ledger: Ledger) -> None:
+    def __init__(self, registry: Registry, ledger: Ledger, rules: Rules) -> None:
+        self._rules = rules
         self._registry = registry
         self._ledger = ledger
         self._withdrawals: dict[int, Withdrawal] = {}
@@ -148,6 +153,8 @@ class Withdrawals:
         withdrawal = self._withdrawals.get(command.withdrawal_id)
         if withdrawal is None:
             return rejects.UNKNOWN_WITHDRAWAL
+        if command.decision == APPROVE and not withdrawal.approved_sequence and self._is_stopped(withdrawal):
+            return rejects.ACCOUNT_FROZEN
         return self._change(withdrawal, _STATUS_AFTER[command.decision], sequence, emit)
 
     def known_reference(self, command: RequestWithdrawal) -> tuple[int, bool] | None:
@@ -228,6 +235,11 @@ class Withdrawals:
             withdrawal.approved_sequence = approved
             withdrawal.ended_sequence = ended
             self._add(withdrawal)
+
+    def _is_stopped(self, withdrawal: Withdrawal) -> bool:
+        # What was approved before may be on its way already: that it was paid must stand in the log.
+        since = FROZEN_ACCOUNTS_ARE_NOT_PAID
+        return self._rules.version >= since and self._registry.is_frozen(withdrawal.account_id)
 
     def _change(self, withdrawal: Withdrawal, status: int, sequence: int, emit: EventWriter) -> int:
         first_sequence = withdrawal.reached_at(status)

@@ -116,8 +116,9 @@ class ReplicaLink(asyncio.Protocol):
             if self.open:
                 self._on_frame(self, frame)
             else:
-                check_hello(frame, self._group_id)
+                # Also to one whom we refuse: then its log can say why.
                 self.send(hello(self._group_id))
+                check_hello(frame, self._group_id)
                 self.open = True
                 self._on_open(self)
         except HandshakeRefused as error:

@@ -77,6 +77,8 @@ class DialledDoor:
         if self.open:
             self._on_frame(frame)
             return
+        # Also to one whom we refuse: then its log can say why.
+        self._socket.send(hello(self._group_id))
         try:
             check_hello(frame, self._group_id)
         except HandshakeRefused as error:
@@ -84,7 +86,6 @@ class DialledDoor:
             return
         self.open = True
         self._socket.frame_bytes_max = FRAME_BYTES_MAX
-        self._socket.send(hello(self._group_id))
 
     def _refuse(self, why: Exception) -> None:
         self._refusal = str(why)

@@ -14,10 +14,11 @@
       |                  frames                       |
 
 TLS proves that both certificates are of this cluster's CA; :func:`require_peer` then looks at whom they name. The HELLO
-says the version of what follows, and which market group the link is about (``replication.market_groups``): a node may
-host replicas of several. Who the sender is, its certificate has said. In TLS 1.3 a client
-is ready before the server has seen the client's certificate, so the server's HELLO also says "you are welcome": only
-then does the client take the link for open and send anything.
+says which versions of what follows its sender speaks, and which market group the link is about
+(``replication.market_groups``): a node may host replicas of several. Both ends speak the newest version that both know.
+Who the sender is, its certificate has said. In TLS 1.3 a client is ready before the server has seen the client's
+certificate, so the server's HELLO also says "you are welcome": only then does the client take the link for open and
+send anything.
 
 Source: docs/adr/0015-links-speak-mutual-tls.md
 """
@@ -26,15 +27,24 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Collection
-from typing import Final
+from typing import Final, NamedTuple
 
 from replication.identity import Identity
 
-PROTOCOL_VERSION: Final = 2
+OLDEST_VERSION: Final = 3
+NEWEST_VERSION: Final = 3
+"""The versions of the link protocol that this build speaks, both included.
+
+A change that an earlier build would misread makes a newer version, and the build that makes it goes on speaking the one
+before: a cluster is upgraded one node at a time. A field that is added behind the others of a message, with a default,
+makes none: who does not know it does not read it.
+"""
 HANDSHAKE_FRAME_BYTES_MAX: Final = 64
 """Until the handshake is done no frame needs to be larger: owners of links should enforce it."""
 
+# Magic and newest version, as in every version there was. Then, in this one: the group's id and the oldest version.
 _VERSION: Final = struct.Struct("<5sH")
+_REST: Final = struct.Struct("<16sH")
 _MAGIC: Final = b"tally"
 
 
@@ -42,26 +52,45 @@ class HandshakeRefused(Exception):
     """The other side may not speak to us; the message says why. The link must be closed."""
 
 
-def hello(group_id: bytes) -> bytes:
+class Spoken(NamedTuple):
+    """A range of versions, both ends included."""
+
+    oldest: int
+    newest: int
+
+    def __str__(self) -> str:
+        return f"version {self.newest}" if self.oldest == self.newest else f"versions {self.oldest} to {self.newest}"
+
+
+SPOKEN: Final = Spoken(OLDEST_VERSION, NEWEST_VERSION)
+
+
+def hello(group_id: bytes, spoken: Spoken = SPOKEN) -> bytes:
     """The first frame of a link about the group with this id of 16 bytes."""
-    return _VERSION.pack(_MAGIC, PROTOCOL_VERSION) + group_id
+    return _VERSION.pack(_MAGIC, spoken.newest) + _REST.pack(group_id, spoken.oldest)
 
 
-def check_hello(frame: bytes, group_id: bytes) -> None:
-    """HandshakeRefused if a link's first frame is not a HELLO of our version, or about another group."""
-    # Another version may say something else behind these fields.
+def check_hello(frame: bytes, group_id: bytes, spoken: Spoken = SPOKEN) -> int:
+    """The version that both ends speak. HandshakeRefused if a link's first frame is not a HELLO, if there is no such
+    version, or if the link is about another group.
+    """
     if len(frame) < _VERSION.size or not frame.startswith(_MAGIC):
         raise HandshakeRefused("its first frame is not a hello")
-    _magic, version = _VERSION.unpack_from(frame)
-    if version != PROTOCOL_VERSION:
+    _magic, newest = _VERSION.unpack_from(frame)
+    # Before version 3 a hello said one version; a later one may say more behind these fields.
+    rest = frame[_VERSION.size :]
+    group, oldest = _REST.unpack_from(rest) if len(rest) >= _REST.size else (rest, newest)
+    agreed: int = min(newest, spoken.newest)
+    if agreed < max(oldest, spoken.oldest):
         raise HandshakeRefused(
-            f"it speaks version {version} of the link protocol, this process version {PROTOCOL_VERSION}: "
-            "install the same version of Tallystick on both machines"
+            f"it speaks {Spoken(oldest, newest)} of the link protocol, this process {spoken}: install a version of "
+            "Tallystick that speaks with both, or stop all and start all with the same one"
         )
-    if frame[_VERSION.size :] != group_id:
+    if group != group_id:
         raise HandshakeRefused(
             "it is a replica of another market group, or looks for one: correct the addresses in the configuration"
         )
+    return agreed
 
 
 def require_peer(

@@ -19,6 +19,9 @@ from replication.replicated_log import ReplicatedLog
 ASK_AGAIN: Final = "ask again: "
 """How a refusal begins that a repetition may mend, here or at the leader."""
 
+RESTART: Final = "restart"
+"""The question of an operator who wants this replica to end and to be started again (`why_not_restart`)."""
+
 Reply = Callable[[Answer], None]
 
 
@@ -40,6 +43,16 @@ def answer(log: ReplicatedLog, name: str, arguments: dict[str, Any], sequence: i
     else:
         if value is not None:
             reply(Answer(0, sequence, value))
+
+
+def why_not_restart(log: ReplicatedLog) -> str:
+    """Why this replica should not end just now; empty if it may.
+
+    A leader hands over first, or nobody would lead until the others have lost their patience.
+    """
+    if log.is_leader and log.members.other_voters:
+        return f"{ASK_AGAIN}{log.members.node_id} leads: hand the leadership over first"
+    return ""
 
 
 def _members(log: ReplicatedLog, _on_outcome: object = None) -> dict[str, Any]:

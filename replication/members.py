@@ -18,6 +18,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 
+from engine.rules import OLDEST_RULES_VERSION
+from replication.build import VERSION
 from replication.journal import Journal
 from replication.logged_memberships import LoggedMembership
 from replication.membership import (
@@ -46,10 +48,12 @@ class Members:
         addresses: Mapping[str, MemberAddresses],
         *,
         had_data: bool,
+        newest_rules_version: int = OLDEST_RULES_VERSION,
     ) -> None:
         """`initial_ids` found the cluster if it is new; they and `addresses` matter no more once there is a log.
 
         `had_data`: this node's folder has what an earlier life left, so the cluster cannot be new.
+        `newest_rules_version` is up to where this code knows the rules; the others are told.
         """
         self.node_id = node_id
         self.linked: dict[str, Hello] = {}
@@ -64,6 +68,7 @@ class Members:
         self._initial_ids = sorted({*initial_ids, node_id})
         self._addresses = addresses
         self._had_data = had_data
+        self._newest_rules_version = newest_rules_version
         self._adopted: LoggedMembership | None = None
         self._dismissed: set[str] = set()
         self._lives: dict[str, bytes] = {}
@@ -105,7 +110,16 @@ class Members:
         addresses = self._addresses.get(self.node_id, _NOWHERE)
         is_member = self.membership is not None and self.membership.has(self.node_id, self._journal.incarnation)
         founders = tuple(self._initial_ids) if self.fresh else ()
-        return Hello(term, self._journal.incarnation, founders, self._had_data, is_member, *addresses)
+        return Hello(
+            term,
+            self._journal.incarnation,
+            founders,
+            self._had_data,
+            is_member,
+            *addresses,
+            newest_rules_version=self._newest_rules_version,
+            build=VERSION,
+        )
 
     def greeted(self, peer_id: str, hello: Hello) -> bool:
         """A peer said hello; whether it began another life since it last did."""

@@ -1,7 +1,7 @@
 """What replicas say to each other, and how it looks on the wire: MessagePack arrays with the kind first.
 
 Every message carries the sender's term at the moment it was queued. Decoding checks kind, number, type and range of
-all fields; what does not fit raises `MalformedMessage`, and the link it came from is dropped. Nothing is ever
+all known fields; what does not fit raises `MalformedMessage`, and the link it came from is dropped. Nothing is ever
 unpickled.
 """
 
@@ -9,6 +9,7 @@ from typing import Annotated
 
 import msgspec
 
+from engine.rules import OLDEST_RULES_VERSION
 from replication.membership import Incarnation, Membership
 from replication.snapshots import SnapshotMeta
 
@@ -20,8 +21,12 @@ class MalformedMessage(Exception):
     """Bytes that are not a message of ours; the link they came from cannot be trusted any further."""
 
 
-class _Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """Fields are written in order, so their order is part of the protocol."""
+class _Message(msgspec.Struct, frozen=True, array_like=True):
+    """Fields are written in order, so their order is part of the protocol.
+
+    A later build may say more behind them: that is not read (`replication.handshake`). New fields have defaults, which
+    hold where an earlier build says less.
+    """
 
     term: Count
 
@@ -119,7 +124,8 @@ class Hello(_Message, frozen=True, array_like=True, tag=11):
 
     `founders` are those who found the cluster if it is new, as its configuration says; empty unless it is fresh: it
     knows of no membership, has no log, and never voted. `had_data`: its folder has what an earlier life left, so the
-    cluster is not new. `is_member`: the membership that it knows has it.
+    cluster is not new. `is_member`: the membership that it knows has it. `newest_rules_version` is up to where the code
+    of its `build` knows the rules (`engine.rules`).
     """
 
     incarnation: Incarnation
@@ -128,6 +134,8 @@ class Hello(_Message, frozen=True, array_like=True, tag=11):
     is_member: bool
     peer: str
     door: str
+    newest_rules_version: Count = OLDEST_RULES_VERSION
+    build: str = ""
 
     @property
     def fresh(self) -> bool:

@@ -26,8 +26,11 @@ from engine.snapshot import snapshot_bytes, state_hash
 from engine.types import EXCHANGE_ACCOUNT
 from replication import member_desk, protocol, reads
 from replication.agreement import Agreement, Checkpoint
+from replication.archive_keeper import ArchiveKeeper
+from replication.build import VERSION
 from replication.config import FSYNC_MAJORITY, Config, node_addresses, node_data_dir, parse_address
 from replication.damaged_files import has_earlier_data
+from replication.entry_source import Door as DoorOfPeer
 from replication.forked import ask_child
 from replication.identity import NODE
 from replication.journal import Journal
@@ -43,9 +46,11 @@ from replication.read_desk import ReadDesk
 from replication.receipt_desk import ReceiptDesk
 from replication.replica import TIMESTAMP, keep_collector_quiet
 from replication.replicated_log import ReplicatedLog
+from replication.rules_desk import SET_RULES_VERSION, RulesDesk
 from replication.server import Door
 from replication.signing_key import load_or_create
 from replication.snapshots import SnapshotStore
+from replication.supervisor import EXIT_RESTART
 from replication.tls import load_credentials
 
 logger = logging.getLogger(__name__)
@@ -56,6 +61,7 @@ COMMANDS_WAITING_MAX: Final = 100_000
 IDLE_WAIT_S: Final = 0.01
 STATUS_EVERY_S: Final = 1.0
 
+_FOR_OPERATORS: Final = frozenset((*member_desk.QUESTIONS, member_desk.RESTART, SET_RULES_VERSION))
 _OUTCOMES: Final = {
     Outcome.COMMITTED: protocol.COMMITTED,
     Outcome.FAILED: protocol.FAILED,
@@ -64,7 +70,7 @@ _OUTCOMES: Final = {
 
 
 class Asker(Protocol):
-    """Whoever submitted a command: a gateway's link, or the relay of this replica."""
+    """Whoever submitted a command: a gateway's link, the relay of this replica, or its desk for operators."""
 
     def answer(self, result: Result) -> None: ...
 
@@ -89,6 +95,9 @@ class Node:
         self._platform = platform
         self._now_s = platform.now_s
         self._stopping = False
+        self.restart_asked = False
+        """Whether an operator asked for the end, and for a new start of this replica."""
+        self._started_at_ns = platform.time_ns()
         self._catching_up = True
         self._snapshot_every_commands = config.log.snapshot_every_commands
         self._waiting: deque[Waiting] = deque()
@@ -153,6 +162,7 @@ class Node:
             on_membership=self._on_membership,
             keep_tail_entries=config.log.keep_tail_entries,
             had_data=had_data,
+            newest_rules_version=self.replica.newest_rules_version,
         )
         self._key = load_or_create(data_dir, platform.random_bytes)
         logger.info("receipts of %s are signed by the key %s", node_id, self._key.public_key.hex())
@@ -166,6 +176,9 @@ class Node:
         )
         questions = {**reads.QUESTIONS, "receipt": receipts.receipt}
         self._reads = ReadDesk(self.replica, self._log, platform.now_s, questions=questions)
+        self._rules = RulesDesk(
+            self.replica, self._log, platform.time_ns, lambda change, command: self.submit(change, 0, command)
+        )
         self._snapshot_sequence = self.replica.machine.sequence
         self.replica.reserve(config.engine.reserve_requests)  # now that a snapshot was taken over, if there is one
         self._door = Door(
@@ -185,6 +198,16 @@ class Node:
             time_ns=platform.time_ns,
             propose=partial(self.submit, self, 0),
         )
+        self._keeper = ArchiveKeeper(
+            self.replica,
+            data_dir / "archive",
+            poller=poller,
+            now_s=platform.now_s,
+            other_doors=self._other_doors,
+            group_id=group_id(config),
+            credentials=credentials,
+        )
+        self._keeps_archive = platform.keeps_archive
         # What gateways are told is committed already: it need not wait for the sync of what is newer.
         self._poller.before_sync += [self._propose_waiting, self._reads.maintain, self._let_out]
         self._poller.after_sync.append(self.replica.flush_archive)
@@ -210,11 +233,14 @@ class Node:
         self._neighbours.tick(self.replica.machine, self._log)
         self._compare()
         self._take_snapshot()
+        if self._keeps_archive:
+            self._keeper.tick()
 
     def close(self) -> None:
         """Close door, links, archive and journal. What is committed is durable on a majority at any time."""
         self._door.close()
         self._neighbours.close()
+        self._keeper.close()
         if self._snapshot is not None:
             self._snapshot.cancel()
         self.replica.close()
@@ -238,7 +264,7 @@ class Node:
         else:
             self._waiting.append(Waiting(link, correlation, command))
 
-    def ask(self, query: Query, reply: Callable[[Answer], None], *, is_operator: bool) -> None:
+    def ask(self, query: Query, reply: Callable[[Answer], None], *, operator: str) -> None:
         if query.name == "status":
             reply(Answer(0, self.replica.machine.sequence, self._details()))
         elif query.name == "state_hash":
@@ -246,12 +272,16 @@ class Node:
         elif query.name == "entries" and query.min_sequence is None:
             # What is archived is committed: no need to ask others, and a replica that is cut off may tell it too.
             reply(reads.answer(self.replica, query.name, query.arguments))
-        elif query.name not in member_desk.QUESTIONS:
+        elif query.name not in _FOR_OPERATORS:
             self._reads.ask(query, reply)
-        elif is_operator:
-            member_desk.answer(self._log, query.name, query.arguments, self.replica.machine.sequence, reply)
-        else:
+        elif not operator:
             reply(Answer(0, self.replica.machine.sequence, None, "only an operator's certificate may ask that"))
+        elif query.name == member_desk.RESTART:
+            self._ask_restart(reply)
+        elif query.name == SET_RULES_VERSION:
+            self._rules.ask(query.arguments, operator, reply)
+        else:
+            member_desk.answer(self._log, query.name, query.arguments, self.replica.machine.sequence, reply)
 
     def status(self) -> Status:
         return Status(
@@ -265,6 +295,10 @@ class Node:
             public_key=self._key.public_key.hex(),
             doors=self._doors,
             voter=self._log.members.is_voter,
+            rules_version=self.replica.machine.rules.version,
+            newest_rules_version=self.replica.newest_rules_version,
+            archive_missing=self._keeper.report.missing,
+            archive_damaged_files=self._keeper.report.damaged_files,
         )
 
     def _propose_tick(self) -> None:
@@ -349,6 +383,12 @@ class Node:
                 peers[member.node_id] = list(dict.fromkeys(address for address in known if address))
         self._transport.set_peers(peers)
 
+    def _other_doors(self) -> list[DoorOfPeer]:
+        """Where the other replicas answer questions; the leader last, which has most to do."""
+        others = [node_id for node_id in self._doors if node_id != self._node_id]
+        others.sort(key=lambda node_id: node_id == self._log.leader_id)
+        return [(node_id, *self._doors[node_id]) for node_id in others]
+
     def _on_checkpoint(self, peer_id: str, log_index: int, sequence: int, chain: bytes) -> None:
         self._agreement.record_peer(peer_id, log_index, Checkpoint(sequence, chain))
 
@@ -388,6 +428,16 @@ class Node:
 
         ask_child(self._poller, lambda: state_hash(machine), f"hashing the state at sequence {sequence}", answer)
 
+    def _ask_restart(self, reply: Callable[[Answer], None]) -> None:
+        """End after this tick, in which the answer leaves. Whoever keeps this process running starts it again."""
+        refusal = member_desk.why_not_restart(self._log)
+        if not refusal:
+            logger.info("an operator asks for a restart")
+            self.restart_asked = True
+            self.stop()
+        value = None if refusal else {"node": self._node_id, "started_at_ns": self._started_at_ns}
+        reply(Answer(0, self.replica.machine.sequence, value, refusal))
+
     def _details(self) -> dict[str, Any]:
         machine = self.replica.machine
         return {
@@ -409,11 +459,16 @@ class Node:
             "in_touch": self._log.in_touch,
             "reads_waiting": self._reads.waiting,
             "transfers_stuck": self._neighbours.stuck,
+            "started_at_ns": self._started_at_ns,
+            "build": VERSION,
+            "rules_version": machine.rules.version,
+            "newest_rules_version": self.replica.newest_rules_version,
+            "archive": self._keeper.details(),
         }
 
 
 def run(config: Config, node_id: str) -> int:
-    """Run one replica until SIGTERM or SIGINT. Answers the exit code."""
+    """Run one replica until SIGTERM or SIGINT, or until an operator asks for a restart. Answers the exit code."""
     data_dir = node_data_dir(config, node_id)
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     started_s = time.monotonic()
@@ -431,7 +486,7 @@ def run(config: Config, node_id: str) -> int:
     )
     node.run()
     logger.info("%s stopped at sequence %d", node_id, node.replica.machine.sequence)
-    return 0
+    return EXIT_RESTART if node.restart_asked else 0
 
 
 def _news(status: Status) -> tuple[object, ...]:

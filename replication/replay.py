@@ -24,7 +24,7 @@ from engine.codec import decode_commands, decode_events
 from engine.entry import GENESIS_CHAIN, Entry
 from engine.invariants import assert_sound
 from engine.machine import Machine
-from engine.snapshot import VERSION, SnapshotError, snapshot_bytes, state_hash, version_of
+from engine.snapshot import VERSION, VERSION_WITH_RULES, VERSIONS, SnapshotError, snapshot_bytes, state_hash, version_of
 from replication.archive import ArchiveDamaged, list_segments, read_segment, read_segment_header
 from replication.history import read_history
 from replication.snapshots import SnapshotDamaged, SnapshotGone, SnapshotMeta, SnapshotStore
@@ -186,9 +186,9 @@ def _snapshots_by_sequence(replica_directory: Path) -> dict[int, SnapshotMeta]:
         if latest is None:
             return {}
         version = version_of(store.read(latest))
-        if version == VERSION:
+        if version in VERSIONS:
             return {latest.sequence: latest}
-        reason = f"they are of an earlier build (version {version}, this one has version {VERSION})"
+        reason = f"they are of an earlier build (version {version}, this one has {VERSION} and {VERSION_WITH_RULES})"
     except (SnapshotDamaged, SnapshotError, SnapshotGone) as error:
         reason = str(error)
     print(f"note: its snapshots cannot be compared: {reason}", file=sys.stderr)

@@ -16,6 +16,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
+from engine.rules import OLDEST_RULES_VERSION
 from replication.halt import Halt
 from replication.journal import Journal, SnapshotReference
 from replication.journal_records import APPLICATION, MEMBERSHIP, NO_OP
@@ -97,6 +98,7 @@ class ReplicatedLog:
         proposal_timeout_s: float = 10.0,
         keep_tail_entries: int = 1_000,
         had_data: bool = False,
+        newest_rules_version: int = OLDEST_RULES_VERSION,
     ) -> None:
         """Restore the newest snapshot, if any, and take part from the first tick on.
 
@@ -105,6 +107,7 @@ class ReplicatedLog:
         this node and the initial members are found.
 
         `had_data`: the node's folder has what an earlier life left, an archive for instance: it founds no cluster.
+        `newest_rules_version` is up to where the state machine knows the rules; the other replicas are told.
 
         `on_role_change(role)` is called from inside `tick()`. `on_checkpoint(peer_id, log_index, sequence, chain)`
         receives what peers broadcast. `keep_tail_entries` entries before a snapshot are kept for slow followers.
@@ -127,7 +130,14 @@ class ReplicatedLog:
         self._stopped_by: BaseException | None = None
         self._sender = LogSender(journal, transport, snapshots)
         self._raft = Raft(self, PeerNode(node_id), journal, timing, poller)
-        self._members = Members(node_id, journal, peer_ids, addresses or {}, had_data=had_data)
+        self._members = Members(
+            node_id,
+            journal,
+            peer_ids,
+            addresses or {},
+            had_data=had_data,
+            newest_rules_version=newest_rules_version,
+        )
         self.membership = MembershipControl(
             members=self._members,
             raft=self._raft,
@@ -344,6 +354,8 @@ class ReplicatedLog:
     def _restore_state(self, meta: SnapshotMeta, blob: bytes) -> None:
         try:
             self._state_machine.restore(meta, blob)
+        except Halt:
+            raise
         except Exception as error:
             raise Halt(f"cannot restore the snapshot at log index {meta.log_index}: {error!r}") from error
         self._raft.set_commit_index(max(self.commit_index, meta.log_index))
@@ -385,6 +397,8 @@ class ReplicatedLog:
             raise Halt(f"log index {index} has unknown type {kind!r}")
         try:
             return self._state_machine.apply(index, term, command[1:])
+        except Halt:
+            raise
         except Exception as error:
             raise Halt(f"applying log index {index} failed: {error!r}") from error
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from engine.codec import CodecError, decode_command
+from engine.commands import SetRulesVersion
 from replication import protocol
 from replication.handshake import HANDSHAKE_FRAME_BYTES_MAX, HandshakeRefused, check_hello, hello, require_peer
 from replication.identity import GATEWAY, NODE, OPERATOR, READER
@@ -52,10 +53,10 @@ class Desk(Protocol):
     def submit(self, link: DoorLink, correlation: int, command: bytes) -> None:
         """Take a well-formed command towards the log; answer it on the link sooner or later."""
 
-    def ask(self, query: Query, reply: Callable[[Answer], None], *, is_operator: bool) -> None:
+    def ask(self, query: Query, reply: Callable[[Answer], None], *, operator: str) -> None:
         """Answer a question, now or later; the answer's correlation is filled in by the door.
 
-        ``is_operator`` is whether an operator's certificate asks.
+        ``operator`` is whom an operator's certificate names, empty if another one asks.
         """
 
     def status(self) -> Status: ...
@@ -143,7 +144,8 @@ class DoorLink:
             raise ProtocolError(f"a certificate of role {self.role!r} sends no commands here")
         for correlation, command in protocol.decode_submit(frame):
             try:
-                decode_command(command)
+                if isinstance(decode_command(command)[0], SetRulesVersion):
+                    raise CodecError("the rules are changed by operators, who ask the leader (`tally admin rules`)")
             except CodecError as error:
                 logger.warning("gateway %s sent a malformed command: %s", self.name, error)
                 self.answer(Result(correlation, protocol.MALFORMED, 0, 0, b""))
@@ -163,7 +165,7 @@ class DoorLink:
             allowed = " and ".join(sorted(protocol.READER_QUESTIONS))
             reply(Answer(0, 0, None, f"a reader's certificate may ask for {allowed}, not for {query.name!r}"))
             return
-        self._door.desk.ask(query, reply, is_operator=self.role == OPERATOR)
+        self._door.desk.ask(query, reply, operator=self.name if self.role == OPERATOR else "")
 
     def _on_closed(self, reason: str) -> None:
         if self.authenticated:

@@ -6,7 +6,8 @@ replicas, answers what it has accepted before they go. Each stage gets SIGTERM, 
 A child that dies is started again: at once, then after pauses that double from 0.2 s to 5 s, until it
 lives for 10 s. One that dies five times in a row before the whole has ever worked will never work:
 the caller is told, with its last words. One that ends with :data:`EXIT_HALTED` halted on purpose, because
-going on would be wrong: it stays down, and the others go on.
+going on would be wrong: it stays down, and the others go on. One that ends with :data:`EXIT_RESTART` was asked to, and
+is started again at once.
 
 Children must not outlive a supervisor that is killed with SIGKILL, so each asks Linux to be killed when
 its parent dies (PR_SET_PDEATHSIG). The kernel keeps that promise even for a child that hangs or is stopped, which
@@ -30,6 +31,7 @@ from types import FrameType
 from typing import BinaryIO, Final
 
 EXIT_HALTED: Final = 70  # EX_SOFTWARE of sysexits.h: a replica that found itself wrong
+EXIT_RESTART: Final = 75  # EX_TEMPFAIL: a replica that an operator asked to restart
 PAUSE_S_MIN: Final = 0.2
 PAUSE_S_MAX: Final = 5.0
 STEADY_AFTER_S: Final = 10.0
@@ -184,7 +186,11 @@ class Supervisor:
             if exit_code == EXIT_HALTED:
                 self._say(f"{running.child.name} halted and stays down{self._last_words(running.child)}")
                 return
-            self._plan_restart(running, _describe_exit(exit_code))
+            if exit_code == EXIT_RESTART:
+                self._say(f"{running.child.name} restarts, as it was asked to")
+                running.start_again_s = time.monotonic()
+            else:
+                self._plan_restart(running, _describe_exit(exit_code))
         if running.start_again_s is not None and running.start_again_s <= time.monotonic():
             self._start(running)
 

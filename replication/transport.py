@@ -235,21 +235,22 @@ class PeerTransport:
                 return
             self.on_message(link.peer_id, message)
             return
+        if link.dialled_id:
+            # Also to one whom we refuse: then its log can say why.
+            link.socket.send(hello(self._group_id))
         try:
-            check_hello(frame, self._group_id)
+            version = check_hello(frame, self._group_id)
         except HandshakeRefused as error:
             self._refuse(link, error)
             return
-        if link.dialled_id:
-            link.socket.send(hello(self._group_id))
         if not link.socket.closed:
-            self._on_proved(link)
+            self._on_proved(link, version)
 
     def _refuse(self, link: "_PeerLink", why: object) -> None:
         link.refusal = str(why)
         link.socket.close("refused")
 
-    def _on_proved(self, link: "_PeerLink") -> None:
+    def _on_proved(self, link: "_PeerLink", version: int) -> None:
         peer_id = link.peer_id
         self._unproved.remove(link)
         self._dialling.pop(peer_id, None)
@@ -259,7 +260,7 @@ class PeerTransport:
         link.proved = True
         link.socket.frame_bytes_max = FRAME_BYTES_MAX
         self._links[peer_id] = link
-        logger.info("linked with %s", peer_id)
+        logger.info("linked with %s, in version %d of the link protocol", peer_id, version)
         self.on_connected(peer_id)
 
     def _on_closed(self, link: "_PeerLink", reason: str) -> None:

@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 from typing import Final
 
-from sim import admin_certs, admin_groups, admin_members
+from sim import admin_certs, admin_groups, admin_members, admin_roll, admin_rules
 
 _EXAMPLES: Final = """\
 examples:
@@ -18,6 +18,8 @@ examples:
   tally admin member list                                  who belongs to the cluster of this machine
   tally admin member replace node-1 node-4 10.0.9.14:7101 10.0.9.14:7201 --config production.toml
   tally admin transfer node-2                              hand the leadership over
+  tally admin roll --config production.toml                restart the replicas one at a time, the leader last
+  tally admin rules status                                 which rules are in force, and which each replica knows
   tally admin group add metals --config production.toml --peer-port 7301 --door-port 7401
   tally admin market add GLD EUR --group metals --tick 0.01 --lot 0.001
 
@@ -36,6 +38,8 @@ def main(argv: list[str], *, url: str = "", data_dir: Path = Path("tally-data"))
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     admin_certs.add_parser(commands)
     admin_members.add_parser(commands)
+    admin_roll.add_parser(commands)
+    admin_rules.add_parser(commands)
     admin_groups.add_parser(commands, url=url, data_dir=data_dir)
     arguments = parser.parse_args(argv)
     code: int = arguments.run(arguments)

@@ -11,6 +11,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -113,7 +114,7 @@ class Doors:
         while waiting := sorted(self._addresses.keys() - asked):
             asked.add(waiting[0])
             try:
-                with self._open(waiting[0]) as door:
+                with self.open(waiting[0]) as door:
                     answer = door.ask("members")
             except DoorUnreachable as error:
                 silent.append(str(error))
@@ -138,7 +139,7 @@ class Doors:
             view = self.members()
             if view["role"] == "leader":
                 try:
-                    with self._open(view["node"]) as door:
+                    with self.open(view["node"]) as door:
                         answer = door.ask(name, **arguments)
                 except DoorUnreachable as error:
                     raise AdminError(f"{error}: whether it happened is not known, `member list` will say") from None
@@ -151,13 +152,14 @@ class Doors:
             time.sleep(_PAUSE_S)
         raise AdminError(f"given up after {LEADER_TIMEOUT_S:.0f} s: {reason}")
 
-    def _open(self, node_id: str) -> OperatorLink:
+    def open(self, node_id: str) -> OperatorLink:
+        """A link to the door of a node that is known. DoorUnreachable if it does not open in time."""
         return OperatorLink(node_id, self._addresses[node_id], self._group_id, self._credentials)
 
 
 def _list(doors: Doors, arguments: argparse.Namespace) -> int:
     view = doors.members()
-    print(json.dumps(view, indent=2) if arguments.json else _table(view))
+    print(json.dumps(view, indent=2) if arguments.json else _overview(view))
     return 0
 
 
@@ -237,15 +239,21 @@ def _find(view: dict[str, Any], node_id: str) -> dict[str, Any] | None:
     return next((member for member in view["members"] if member["node"] == node_id), None)
 
 
-def _table(view: dict[str, Any]) -> str:
+def _overview(view: dict[str, Any]) -> str:
     rows = [("NODE", "ROLE", "LINK", "LOG INDEX", "PEER", "DOOR")]
     for member in view["members"]:
         role = "leader" if member["leader"] else "voter" if member["voter"] else "learner"
         log_index = "?" if member["match_index"] is None else str(member["match_index"])
         link = "up" if member["linked"] else "down"
         rows.append((member["node"], role, link, log_index, member["peer"], member["door"]))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     leader = f"{view['leader']} leads, in term {view['term']}" if view["leader"] else "there is no leader"
     settled = "" if view["settled"] else "; a change is under way"
-    return "\n".join([*lines, f"{leader}{settled} (as {view['node']} says)"])
+    return "\n".join([table(rows), f"{leader}{settled} (as {view['node']} says)"])
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of as many cells each, in columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )

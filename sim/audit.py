@@ -12,6 +12,7 @@ from pathlib import Path
 from engine import queries
 from engine.entry import Entry
 from engine.machine import Machine
+from engine.rules import RulesNotKnown
 from projections.balances import Balances, BalancesDisagree
 from projections.order_book import OrderBooks
 from replication.archive import ArchiveDamaged, ArchiveGap
@@ -41,6 +42,9 @@ def _audit(directory: Path) -> int:
         difference = first_difference(replayed.machine, balances, books)
     except NothingToReplay as error:
         print(f"tally replay: {error}", file=sys.stderr)
+        return 2
+    except RulesNotKnown as error:
+        print(f"tally replay: {error}: replay it with a newer one", file=sys.stderr)
         return 2
     except (ArchiveDamaged, ArchiveGap, ReplayDiverged, BalancesDisagree) as error:
         where = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))

@@ -23,7 +23,6 @@ from urllib.request import urlopen
 from replication.config import Config, load_config
 from replication.local_cluster import LOOPBACK, NODE_IDS, LocalCluster, free_port
 from replication.supervisor import EXIT_HALTED, die_with
-from sim.chaos_disks import remove_contents
 from sim.chaos_proxy import ChaosProxy
 from sim.client import ClientError
 from sim.local_exchange import TALLY, LocalExchange
@@ -60,8 +59,6 @@ class ChaosCluster(LocalExchange):
         self.restarts: list[str] = []
         self._seed = seed
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self.may_halt: set[str] = set()
-        """Whose archive was damaged: if it halts for that, it gets an empty folder, as docs/operations.md says."""
         self._down: set[str] = set()
         self._stopped: set[str] = set()
 
@@ -168,9 +165,7 @@ class ChaosCluster(LocalExchange):
             if code is None or name in self._down:
                 continue
             if code == EXIT_HALTED:
-                if name not in self.may_halt or "the archive is damaged" not in self.last_line(name):
-                    raise NotRecovered(f"{name} halted: {self.last_line(name)}")
-                remove_contents(self.data_dir(name))
+                raise NotRecovered(f"{name} halted: {self.last_line(name)}")
             self.restarts.append(f"{name} ended with {code}")
             self.begin(name)
 

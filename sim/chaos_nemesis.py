@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,9 +14,6 @@ from sim.chaos_disks import SmallDisks, flip_byte, remove_contents, truncate
 from sim.chaos_intruders import start_from_another_cluster, start_on_a_used_folder
 from sim.chaos_proxy import Way, ways_of
 from sim.chaos_schedule import Planned
-
-ARCHIVES_ARE_MENDED: Final = importlib.util.find_spec("replication.archive_mending") is not None
-"""Whether a replica gets back what its archive lost. If not, only one replica's archive may lose anything."""
 
 _DELAY_S: Final = (0.025, 0.125)
 _DROP_EVERY_S: Final = 0.5
@@ -42,9 +38,8 @@ class Skipped(Exception):
 class Nemesis:
     """``disks`` are those under the replicas' folders."""
 
-    def __init__(self, cluster: ChaosCluster, disks: SmallDisks, seed: int) -> None:
+    def __init__(self, cluster: ChaosCluster, disks: SmallDisks) -> None:
         self._cluster, self._disks = cluster, disks
-        self._loser = NODE_IDS[seed % len(NODE_IDS)]
         self._faults: dict[str, Callable[[Planned], str]] = {
             "kill-leader": self._kill_leader,
             "kill-follower": self._kill_follower,
@@ -79,7 +74,6 @@ class Nemesis:
             skipped = str(reason)
         self._cluster.proxy.heal()
         self._cluster.wait_recovered()
-        self._cluster.may_halt.clear()
         return Struck(planned, what, begun_s, time.monotonic(), skipped)
 
     # Processes
@@ -178,7 +172,7 @@ class Nemesis:
         return f"{node_id}, {how}: it {'stopped' if ended else 'went on, and was killed'}"
 
     def _damage(self, planned: Planned, store: str, damage: Callable[[Path, float], str]) -> str:
-        node_id = self._who_may_lose() if store == "archive" else self._any(planned)
+        node_id = self._any(planned)
         folder = self._cluster.data_dir(node_id) / store
         file = folder / _LOCAL_FILE
         if store == "archive":
@@ -187,20 +181,15 @@ class Nemesis:
             raise Skipped(f"{node_id} has no {store} yet")
         self._cluster.kill(node_id)
         what = damage(file, planned.chance)
-        if store == "archive" and not ARCHIVES_ARE_MENDED:
-            self._cluster.may_halt.add(node_id)
         self._cluster.begin(node_id)
         return f"{node_id}, {what}"
 
     def _wipe(self, planned: Planned) -> str:
-        node_id = self._who_may_lose()
+        node_id = self._any(planned)
         self._cluster.kill(node_id)
         remove_contents(self._cluster.data_dir(node_id))
         self._cluster.begin(node_id)
         return node_id
-
-    def _who_may_lose(self) -> str:
-        return self._loser
 
     def _any(self, planned: Planned) -> str:
         return NODE_IDS[int(planned.chance * len(NODE_IDS))]

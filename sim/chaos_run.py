@@ -85,7 +85,7 @@ def run(options: Options, directory: Path, progress: Callable[[str, float], obje
                 cluster.start_processes()
                 traders = open_traders(cluster.operator(), TRADERS, options.orders_per_s, options.seed, served)
                 result.books = [trader.books for trader in traders]
-                nemesis = Nemesis(cluster, disks, options.seed)
+                nemesis = Nemesis(cluster, disks)
                 _trade(options, cluster, nemesis, traders, result, seen, progress)
                 progress("asking what became of everything", 1.0)
                 for trader in traders:

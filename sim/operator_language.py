@@ -12,6 +12,7 @@
                                                  ``at most 400 each``, ``opens +10s``, ``closes +60s``, ``then
                                                  TKN-EUR`` (the market that opens when it succeeds)
 ``sale S1 opens``                                ``closes``, ``is cancelled``
+``rules version 2``                              holds from here on
 ``tick``                                         time goes on: what is due happens
 ===============================================  =====================================================================
 
@@ -34,6 +35,7 @@ from engine.commands import (
     FreezeAccount,
     MassCancel,
     SetAccountLimits,
+    SetRulesVersion,
     Tick,
 )
 from engine.types import (
@@ -177,6 +179,11 @@ def _decide_sale(words: Words, world: World) -> Asked:
     )
 
 
+def _rules_version(words: Words, world: World) -> Asked:
+    command = SetRulesVersion(*operator(words, world), int(words["version"]), b"operator")
+    return Asked(f"version {words['version']} of the rules", command)
+
+
 def _tick(words: Words, world: World) -> Asked:
     return Asked("tick", Tick(EXCHANGE_ACCOUNT, world.now_ns))
 
@@ -196,5 +203,6 @@ OPERATOR_PHRASES: Final[tuple[Phrase, ...]] = (
         options=_SALE_OPTIONS,
     ),
     phrase(r"sale (?P<name>\S+) (?P<verb>opens|closes|is cancelled)", _decide_sale),
+    phrase(r"rules version (?P<version>\d+)", _rules_version),
     phrase(r"tick", _tick),
 )

@@ -12,6 +12,7 @@ from engine.events import (
     Event,
     RequestFenced,
     RequestRepeated,
+    RulesVersionSet,
     TimeReached,
 )
 from engine.rejects import reason_code
@@ -32,6 +33,8 @@ def sentence(event: Event, register: Register) -> str | None:
         case RequestFenced():
             request = f"{register.accounts[event.account_id]}/{event.request_id.decode()}"
             return f"{request} was never seen, and never will be"
+        case RulesVersionSet():
+            return f"version {event.version} of the rules is in force"
         case TimeReached() | ApiKeyCreated():
             return None
     for tell in (order_sentence, market_sentence, account_sentence, money_sentence):

@@ -43,6 +43,7 @@ from engine.commands import (
     SetMarketRules,
     SetMarketSchedule,
     SetMarketState,
+    SetRulesVersion,
     SubscribeSale,
     Tick,
 )
@@ -108,6 +109,7 @@ BY_OPERATORS: dict[type[Any], Callable[[World, Any], None]] = {
     SetMarketRate: model_markets.set_rate,
     SetAccountLimits: model_changes.set_limits,
     FreezeAccount: model_changes.freeze,
+    SetRulesVersion: model_changes.set_rules_version,
     Tick: lambda world, _: world.tell(TimeReached(world.now_ns)),
     CreateSale: model_sales.create,
     DecideSale: model_sales.decide,

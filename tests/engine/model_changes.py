@@ -11,6 +11,7 @@ from engine.commands import (
     FreezeAccount,
     MassCancel,
     SetAccountLimits,
+    SetRulesVersion,
 )
 from engine.events import (
     AccountFrozen,
@@ -19,6 +20,7 @@ from engine.events import (
     DeadManFired,
     OrderAmended,
     OrdersCancelled,
+    RulesVersionSet,
 )
 from engine.types import (
     CLOSED_BY_OPERATOR,
@@ -149,6 +151,13 @@ def set_limits(world: World, asked: SetAccountLimits) -> None:
     if limits != account.limits:
         account.limits, account.rated_ns = limits, []
     world.tell(AccountLimitsSet(asked.owner_account_id, *limits))
+
+
+def set_rules_version(world: World, asked: SetRulesVersion) -> None:
+    if asked.version < world.rules_version:
+        raise Refused(rejects.WRONG_STATE)
+    world.rules_version = asked.version
+    world.tell(RulesVersionSet(asked.version, asked.requested_by))
 
 
 def freeze(world: World, asked: FreezeAccount) -> None:

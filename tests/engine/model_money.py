@@ -145,12 +145,16 @@ def decide_withdrawal(world: World, asked: DecideWithdrawal) -> None:
         raise Refused(rejects.MALFORMED)
     if asked.withdrawal_id not in world.withdrawals:
         raise Refused(rejects.UNKNOWN_WITHDRAWAL)
+    withdrawal = world.withdrawals[asked.withdrawal_id]
+    frozen_counts = world.rules_version >= 2 and asked.decision == APPROVE and APPROVED not in withdrawal.came_to
+    if frozen_counts and world.accounts[withdrawal.account].frozen:
+        raise Refused(rejects.ACCOUNT_FROZEN)
     status, allowed_from = {
         APPROVE: (APPROVED, (PENDING,)),
         REJECT: (REJECTED, (PENDING, APPROVED)),
         PAY: (PAID, (APPROVED,)),
     }[asked.decision]
-    _decide_withdrawal(world, world.withdrawals[asked.withdrawal_id], status, allowed_from)
+    _decide_withdrawal(world, withdrawal, status, allowed_from)
 
 
 def own_withdrawal(world: World, asked: CancelWithdrawal) -> ModelWithdrawal | None:

@@ -221,6 +221,7 @@ class World:
     traded: list[tuple[int, int, int, int]] = field(default_factory=list)  # (day, account, quote asset, notional)
     trade_count: int = 0
     place_count: int = 0
+    rules_version: int = 1
 
     def tell(self, event: Event) -> None:
         self.events.append(event)

@@ -93,6 +93,7 @@ COMMANDS: tuple[Command, ...] = (
         0, NOW_NS, 44, 19_99000, 5, pack_route(TransferRoute(b"main", b"metals", b"ana", b"EUR")), b"g-1"
     ),
     commands.SettleTransfer(0, NOW_NS, 44, 7),
+    commands.SetRulesVersion(0, NOW_NS, 2, b"operator-1"),
 )
 EVENTS: tuple[Event, ...] = (
     events.CommandRejected(23, 0),
@@ -155,6 +156,7 @@ EVENTS: tuple[Event, ...] = (
     events.AccountMirrored(7, 99, 0, 1, b"ana"),
     events.SentTransferChanged(44, 7, 2, 19_99000, 2, 7, b"metals", b"g-1"),
     events.TransferReceived(44, 3, 1, 19_99000, 0, b"main", b"g-1"),
+    events.RulesVersionSet(2, b"operator-1"),
 )
 GOLDEN = Path(__file__).parent / "golden_records.txt"
 

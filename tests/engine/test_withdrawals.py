@@ -16,6 +16,7 @@ from engine.event_writer import EventWriter
 from engine.events import Event, RequestRepeated, WithdrawalChanged
 from engine.ledger import Ledger
 from engine.registry import Registry
+from engine.rules import Rules
 from engine.types import (
     AMOUNT_MAX,
     APPROVE,
@@ -68,7 +69,7 @@ class Desk:
         self.registry.add_account(AccountSpec(OPS, b"ops", OPERATOR, 5))
         self.ledger.deposit(ANA, EUR, 50_00000)
         self.ledger.deposit(ANA, GLD, 2_000)
-        self.withdrawals = Withdrawals(self.registry, self.ledger)
+        self.withdrawals = Withdrawals(self.registry, self.ledger, Rules())
         self.sequence = FIRST - 1
 
     def request(self, amount: str = "20", **changes: Any) -> Answer:

@@ -15,15 +15,19 @@ from engine.commands import (
     CreateSale,
     CreateTransfer,
     DecideSale,
+    DecideWithdrawal,
     FreezeAccount,
     PlaceOrder,
     PlaceSpecialOrder,
+    RequestWithdrawal,
     SetMarketRules,
     SetMarketState,
+    SetRulesVersion,
     SubscribeSale,
     Tick,
 )
 from engine.types import (
+    APPROVE,
     AUCTION,
     BUY,
     CLOSE_SALE,
@@ -35,9 +39,11 @@ from engine.types import (
     MARKET,
     NO_TRIGGER,
     OPEN_SALE,
+    PAY,
     POST_ONLY,
     POT,
     PRE_OPEN,
+    REJECT,
     SELL,
     STOP,
     TRADING,
@@ -45,7 +51,7 @@ from engine.types import (
     MarketRules,
 )
 from tests.engine.workload import START_NS
-from tests.engine.workload_special import EUR, TKN
+from tests.engine.workload_special import EUR, SPECIAL_LISTING, TKN
 
 Script = list[tuple[int, Command]]
 NO_DECIMALS: Final = (*ABSENT, *ABSENT, *ABSENT)
@@ -83,6 +89,11 @@ def _sale(kind: int, lots: int, cap: Decimal = ABSENT, soft_cap: Decimal = ABSEN
 
 def _subscribe(account: int, amount: Decimal, price: Decimal, name: bytes) -> SubscribeSale:
     return SubscribeSale(account, START_NS, 1, *amount, *price, name)
+
+
+def _decide(request: int, decision: int) -> DecideWithdrawal:
+    """About the withdrawal that this command of the script, counted from 1, asked for."""
+    return DecideWithdrawal(0, START_NS, len(SPECIAL_LISTING) + request, decision)
 
 
 def _at_once(*commands: Command) -> Script:
@@ -307,6 +318,28 @@ SCRIPTS: Final[dict[str, tuple[str, Script]]] = {
             _subscribe(3, Decimal(3, 1), Decimal(12, 0), b"high"),
             _subscribe(4, Decimal(3, 1), Decimal(105, 1), b"late"),
             DecideSale(0, START_NS, 1, CLOSE_SALE),
+        ),
+    ),
+    "withdrawals of a frozen account are approved under old rules, and not under new ones": (
+        "RulesVersionSet",
+        _at_once(
+            *(RequestWithdrawal(1, START_NS, EUR, 1, 0, b"", b"w-%d" % number) for number in range(1, 5)),
+            FreezeAccount(0, START_NS, 1, 1),
+            _decide(1, APPROVE),
+            _decide(2, APPROVE),
+            SetRulesVersion(0, START_NS, 2, b"operator-1"),
+            SetRulesVersion(0, START_NS, 1, b"operator-1"),
+            SetRulesVersion(0, START_NS, 2, b"operator-2"),
+            SetRulesVersion(1, START_NS, 2, b"ana"),
+            _decide(1, PAY),
+            _decide(2, APPROVE),
+            _decide(2, REJECT),
+            _decide(2, APPROVE),
+            _decide(3, APPROVE),
+            _decide(4, REJECT),
+            _decide(4, APPROVE),
+            FreezeAccount(0, START_NS, 1, 0),
+            _decide(3, APPROVE),
         ),
     ),
 }

@@ -158,7 +158,7 @@ class RealDoor:
     def submit(self, link: DoorLink, correlation: int, command: bytes) -> None:
         raise AssertionError("a command of a gateway that was refused")
 
-    def ask(self, query: Query, reply: Callable[[Answer], None], *, is_operator: bool) -> None:
+    def ask(self, query: Query, reply: Callable[[Answer], None], *, operator: str) -> None:
         raise AssertionError("a question of a gateway that was refused")
 
     def _run(self) -> None:

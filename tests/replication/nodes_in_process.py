@@ -1,13 +1,15 @@
 """Three real nodes in one process, on real sockets of the loopback, ticked in turn; and a gateway's end of a link."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from engine.codec import decode_events, encode_command
 from engine.commands import Command
 from engine.events import Event
+from engine.rules import NEWEST_RULES_VERSION
 from replication import protocol
 from replication.config import Config, load_config
 from replication.handshake import check_hello, hello
@@ -19,6 +21,7 @@ from replication.node import Node
 from replication.platform import Platform
 from replication.poller import Poller
 from replication.protocol import Answer, Query, Result, Status
+from replication.replica import Replica
 from replication.tcp import connect
 from replication.tls import LinkCredentials, load_credentials
 
@@ -49,15 +52,25 @@ class NodesInProcess:
     """Starts, ticks and stops the nodes of one market group; ``others`` are ticked beside it."""
 
     def __init__(
-        self, directory: Path, config: Config | None = None, *, hurry: int = 1, log_settings: str = ""
+        self,
+        directory: Path,
+        config: Config | None = None,
+        *,
+        hurry: int = 1,
+        log_settings: str = "",
+        newest_rules: Mapping[str, int] | None = None,
     ) -> None:
         """Of the cluster in ``directory``, which is made if need be: its default group, or the one of ``config``.
 
-        With ``hurry`` the nodes' clock runs so many times as fast, elections excepted.
+        With ``hurry`` the nodes' clock runs so many times as fast, elections excepted. ``newest_rules`` names the nodes
+        whose code is older: up to where it knows the rules.
         """
         self.config = config or make_cluster(directory, log_settings=log_settings)
-        self._platform = Platform(now_s=lambda: time.monotonic() * hurry)
-        self.nodes = {node_id: Node(self.config, node_id, platform=self._platform) for node_id in NODE_IDS}
+        self.newest_rules: dict[str, int] = dict(newest_rules or {})
+        self._hurry = hurry
+        self.nodes: dict[str, Node] = {}
+        for node_id in NODE_IDS:
+            self.start(node_id)
         self.links: list[GatewayLink] = []
         self.others: list[NodesInProcess] = []
 
@@ -82,7 +95,11 @@ class NodesInProcess:
         self.nodes.pop(node_id).close()
 
     def start(self, node_id: str) -> None:
-        self.nodes[node_id] = Node(self.config, node_id, platform=self._platform)
+        known = self.newest_rules.get(node_id, NEWEST_RULES_VERSION)
+        platform = Platform(
+            now_s=lambda: time.monotonic() * self._hurry, replica=partial(Replica, newest_rules_version=known)
+        )
+        self.nodes[node_id] = Node(self.config, node_id, platform=platform)
 
     def close(self) -> None:
         for link in self.links:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
+
+import pytest
 
 from replication.dialled_door import DialledDoor
 from replication.poller import Poller
@@ -40,6 +43,9 @@ class Dialled:
             self._poller.poll(0.01)
             self._door.flush()
         self.link.close("done")
+        while self._door.links:  # until the door has seen that too
+            assert time.monotonic() < deadline_s
+            self._poller.poll(0.01)
         self._door.close()
         self._poller.close()
 
@@ -49,7 +55,7 @@ class Dialled:
     def submit(self, link: DoorLink, correlation: int, command: bytes) -> None:
         raise AssertionError("nobody sent a command")
 
-    def ask(self, query: Query, reply: Callable[[Answer], None], *, is_operator: bool) -> None:
+    def ask(self, query: Query, reply: Callable[[Answer], None], *, operator: str) -> None:
         raise AssertionError("nobody asked anything")
 
 
@@ -70,11 +76,13 @@ def test_another_node_at_that_address_is_refused_by_name() -> None:
     assert "expected was node-1" in dialled.link.refusal
 
 
-def test_the_door_of_another_group_turns_us_away() -> None:
+def test_the_door_of_another_group_is_refused_and_both_ends_say_why(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
     dialled = Dialled(node_id="node-2", group_id=b"g" * 16, credentials=node("node-3"))
     assert not dialled.link.open
     assert not dialled.frames
     assert "market group" in dialled.link.refusal
+    assert "no link with 127.0.0.1: it is a replica of another market group, or looks for one" in caplog.text
 
 
 def test_a_door_that_does_not_take_our_certificate_is_known_by_its_silence() -> None:

@@ -4,8 +4,9 @@ import pytest
 
 from replication.handshake import (
     HANDSHAKE_FRAME_BYTES_MAX,
-    PROTOCOL_VERSION,
+    SPOKEN,
     HandshakeRefused,
+    Spoken,
     check_hello,
     hello,
     require_peer,
@@ -18,14 +19,44 @@ NODE_1 = Identity(CLUSTER, NODE, "node-1")
 
 
 def test_our_own_hello_is_accepted_and_small_enough() -> None:
-    check_hello(HELLO, CLUSTER)
+    assert check_hello(HELLO, CLUSTER) == SPOKEN.newest
     assert len(HELLO) <= HANDSHAKE_FRAME_BYTES_MAX
 
 
-def test_another_version_is_named_with_the_remedy() -> None:
-    later = HELLO[:5] + (PROTOCOL_VERSION + 1).to_bytes(2, "little") + b"whatever a later version says"
-    with pytest.raises(HandshakeRefused, match=r"speaks version 3 .*this process version 2: install the same version"):
-        check_hello(later, CLUSTER)
+@pytest.mark.parametrize(
+    ("one", "other", "agreed"),
+    [
+        (Spoken(3, 3), Spoken(3, 4), 3),
+        (Spoken(3, 4), Spoken(3, 4), 4),
+        (Spoken(3, 4), Spoken(4, 6), 4),
+        (Spoken(5, 5), Spoken(3, 9), 5),
+    ],
+)
+def test_both_ends_speak_the_newest_version_that_both_know(one: Spoken, other: Spoken, agreed: int) -> None:
+    for ours, theirs in ((one, other), (other, one)):
+        assert check_hello(hello(CLUSTER, theirs), CLUSTER, ours) == agreed
+        assert check_hello(hello(CLUSTER, theirs) + b"whatever a later version adds", CLUSTER, ours) == agreed
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "words"),
+    [
+        (Spoken(4, 6), Spoken(2, 3), "it speaks versions 4 to 6 of the link protocol, this process versions 2 to 3: "),
+        (Spoken(2, 3), Spoken(4, 6), "it speaks versions 2 to 3 of the link protocol, this process versions 4 to 6: "),
+        (Spoken(4, 4), Spoken(3, 3), "it speaks version 4 of the link protocol, this process version 3: install "),
+    ],
+)
+def test_ends_without_a_version_in_common_name_both_with_the_remedy(theirs: Spoken, ours: Spoken, words: str) -> None:
+    with pytest.raises(HandshakeRefused) as refused:
+        check_hello(hello(CLUSTER, theirs), CLUSTER, ours)
+    assert words in str(refused.value)
+    assert "speaks with both, or stop all and start all with the same one" in str(refused.value)
+
+
+def test_a_hello_of_a_build_before_versions_had_a_range_is_named() -> None:
+    before = HELLO[:5] + (2).to_bytes(2, "little") + CLUSTER
+    with pytest.raises(HandshakeRefused, match="it speaks version 2 of the link protocol, this process version 3"):
+        check_hello(before, CLUSTER)
 
 
 @pytest.mark.parametrize("frame", [b"", b"tally", HELLO[:6], b"T" + HELLO[1:], b"\0" * 64])

@@ -57,7 +57,7 @@ class Ports:
     def submit(self, link: DoorLink, correlation: int, command: bytes) -> None:
         self.served.append(command)
 
-    def ask(self, query: Query, reply: Callable[[Answer], None], *, is_operator: bool) -> None:
+    def ask(self, query: Query, reply: Callable[[Answer], None], *, operator: str) -> None:
         self.served.append(query)
 
     def has_accepted(self, port: str) -> bool:

@@ -42,7 +42,7 @@ def test_everybody_says_who_the_members_are_and_the_leader_how_far_they_are(clus
 def test_a_gateway_may_not_ask_about_members(cluster: NodesInProcess) -> None:
     leader = cluster.leader()
     link = cluster.link(leader)
-    for name, arguments in (("members", {}), ("remove_member", {"node": "node-3"})):
+    for name, arguments in (("members", {}), ("remove_member", {"node": "node-3"}), ("restart", {})):
         answer = link.ask(name, **arguments)
         assert (answer.value, answer.error) == (None, "only an operator's certificate may ask that")
     assert len(cluster.operator_link(leader).ask("members").value["members"]) == 3
@@ -105,6 +105,21 @@ def test_the_leadership_is_handed_to_the_node_that_is_named(cluster: NodesInProc
     cluster.tick_until(lambda: cluster.nodes[heir].status().term > 0)
     assert cluster.operator_link(leader).ask("transfer_leadership", node=heir).error == ""
     cluster.tick_until(lambda: cluster.nodes[heir].status().serving)
+
+
+def test_a_follower_ends_for_a_restart_and_a_leader_only_once_it_has_handed_over(cluster: NodesInProcess) -> None:
+    leader = cluster.leader()
+    follower = next(node_id for node_id in cluster.nodes if node_id != leader)
+    refused = cluster.operator_link(leader).ask("restart")
+    assert refused.error == f"{ASK_AGAIN}{leader} leads: hand the leadership over first"
+    assert not cluster.nodes[leader].restart_asked
+    started_at_ns = cluster.operator_link(follower).ask("status").value["started_at_ns"]
+    answer = cluster.operator_link(follower).ask("restart")
+    assert answer.value == {"node": follower, "started_at_ns": started_at_ns}
+    assert cluster.nodes[follower].restart_asked
+    cluster.stop(follower)
+    cluster.start(follower)
+    assert cluster.operator_link(follower).ask("status").value["started_at_ns"] > started_at_ns
 
 
 def test_a_node_that_moved_is_listed_where_it_is_found_now(cluster: NodesInProcess) -> None:

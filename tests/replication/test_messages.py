@@ -43,7 +43,7 @@ MESSAGES: list[Message] = [
     Checkpoint(4, 7, 40, b"c" * 32),
     RequestPreVote(4, 12, 3, b"i" * 16),
     ResponsePreVote(3, 4),
-    Hello(3, b"i" * 16, ("node-1", "node-2"), True, False, "127.0.0.1:1", "127.0.0.1:2"),
+    Hello(3, b"i" * 16, ("node-1", "node-2"), True, False, "127.0.0.1:1", "127.0.0.1:2", 2, "0.1.0"),
     Foundation(0, MEMBERSHIP),
     Removed(5, b"i" * 16, 99),
 ]
@@ -86,14 +86,12 @@ def test_kinds_on_the_wire_are_for_ever() -> None:
         [4, 2**63],
         [4, 1.5],
         [4, "1"],
-        [4, 1, 1],
         [3, 1, 2],
         [1, 1, 1, 1, 1, [[1]]],
         [1, 1, 1, 1, 1, [[1, "text"]]],
         [1, 1, 1, 1, 1, [[-1, b""]]],
         [2, 1, 1, 1, 1, 1],
         [2, 1, 1, 1, True, False, -1],
-        [2, 1, 1, 1, True, False, 1, 1],
         [8, 1, 1, 1, b"short"],
         [8, 1, 1, 1, b"c" * 33],
         [6, 1, [1, 2, 3], 0, b""],
@@ -105,6 +103,18 @@ def test_kinds_on_the_wire_are_for_ever() -> None:
 def test_what_does_not_fit_is_refused(fields: object) -> None:
     with pytest.raises(MalformedMessage):
         decode(msgspec.msgpack.encode(fields))
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
+def test_what_a_later_build_says_behind_the_fields_of_a_message_is_not_read(message: Message) -> None:
+    fields = msgspec.msgpack.decode(encode(message))
+    assert decode(msgspec.msgpack.encode([*fields, 7, {"more": True}])) == message
+
+
+def test_a_hello_that_says_no_rules_is_of_a_build_that_knows_the_oldest() -> None:
+    hello = Hello(3, b"i" * 16, (), True, False, "127.0.0.1:1", "127.0.0.1:2", 5, "9.0.0")
+    earlier = decode(msgspec.msgpack.encode(msgspec.msgpack.decode(encode(hello))[:-2]))
+    assert earlier == msgspec.structs.replace(hello, newest_rules_version=1, build="")
 
 
 @pytest.mark.parametrize("payload", [b"", b"\xc1", b"\x93\x04", bytes(100), pickle.dumps({"term": 1})])

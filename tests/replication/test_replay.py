@@ -59,7 +59,7 @@ def test_a_snapshot_of_an_earlier_build_is_not_compared(tmp_path: Path, capsys: 
     store.write(SnapshotPoint(21, 1, machine.sequence, machine.chain), bytes(data))
     replayed = replay(tmp_path)
     assert replayed.snapshots_compared == 0 and replayed.machine.chain == machine.chain
-    assert f"of an earlier build (version {VERSION - 1}, this one has version {VERSION})" in capsys.readouterr().err
+    assert f"of an earlier build (version {VERSION - 1}, this one has {VERSION} and" in capsys.readouterr().err
 
 
 def test_a_flipped_bit_is_named_by_its_sequence(tmp_path: Path) -> None:

@@ -49,13 +49,13 @@ def test_every_replica_hashes_ids_with_a_secret_of_its_own(tmp_path: Path, monke
     """Also after it has taken over a snapshot. Else clients could choose ids that make every request slow."""
     keys: list[int] = []
 
-    def make(hash_key: int) -> Machine:
+    def make(hash_key: int, **settings: int) -> Machine:
         keys.append(hash_key)
-        return Machine(hash_key)
+        return Machine(hash_key, **settings)
 
-    def make_again(data: bytes, hash_key: int) -> Machine:
+    def make_again(data: bytes, hash_key: int, **settings: int) -> Machine:
         keys.append(hash_key)
-        return restore(data, hash_key=hash_key)
+        return restore(data, hash_key=hash_key, **settings)
 
     monkeypatch.setattr("replication.replica.Machine", make)
     monkeypatch.setattr("replication.replica.restore", make_again)

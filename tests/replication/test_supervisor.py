@@ -43,6 +43,7 @@ print("the cat sat on the disk")
 sys.exit(3)
 """
 HALTING_CHILD = DYING_CHILD.replace("sys.exit(3)", "sys.exit(70)")
+RESTARTING_CHILD = DYING_CHILD.replace("sys.exit(3)", "sys.exit(75)")
 
 RUN = """
 import sys
@@ -193,6 +194,13 @@ def test_what_halted_on_purpose_stays_down_and_the_others_go_on(start: Callable[
     assert is_alive(run.pid("node-2"))
     assert run.end() == 0
     assert run.events.count("node-1 started") == 1
+
+
+def test_what_was_asked_to_restart_is_started_at_once_however_often(start: Callable[..., Run]) -> None:
+    run = start([[("node-1", RESTARTING_CHILD)]], works=False)
+    run.until(lambda: run.events.count("node-1 started") > 6)
+    assert set(run.said.splitlines()) == {"node-1 restarts, as it was asked to"}
+    assert run.end() == 0
 
 
 def test_a_child_that_will_not_end_is_killed(start: Callable[..., Run]) -> None:

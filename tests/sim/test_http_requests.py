@@ -20,6 +20,7 @@ from engine.commands import (
     PlaceSpecialOrder,
     ReceiveTransfer,
     SendTransfer,
+    SetRulesVersion,
     SettleTransfer,
     Tick,
 )
@@ -29,10 +30,10 @@ from sim.http_operator_requests import operator_request
 from sim.http_requests import trader_request
 from sim.part_names import PartNames
 
-# Who lists a market has more to say by now, keys are the driver's own affair, and only the leader ticks. What goes on
-# between groups is carried by gateways and relays: a scenario is about one group.
+# Who lists a market has more to say by now, keys are the driver's own affair, and only the leader ticks and changes
+# the rules. What goes on between groups is carried by gateways and relays: a scenario is about one group.
 BETWEEN_GROUPS = (NameGroup, MirrorAccount, SendTransfer, ReceiveTransfer, SettleTransfer)
-NO_REQUEST = (CreateMarket, CreateApiKey, Tick, *BETWEEN_GROUPS)
+NO_REQUEST = (CreateMarket, CreateApiKey, SetRulesVersion, Tick, *BETWEEN_GROUPS)
 PACKED = {"steps": pack_schedule([ScheduleStep(31_800, 1)]), "tiers": pack_tiers([FeeTier(5, 1, 2)])}
 
 

@@ -34,6 +34,7 @@ from engine.commands import (
     SetMarketRules,
     SetMarketSchedule,
     SetMarketState,
+    SetRulesVersion,
     SubscribeSale,
     Tick,
 )
@@ -178,6 +179,7 @@ WORLD = World(
         ("limits of ana: none", SetAccountLimits(0, NOW, 4, 0, 0, 0, 0)),
         ("freeze ana", FreezeAccount(0, NOW, 4, 1)),
         ("unfreeze ana", FreezeAccount(0, NOW, 4, 0)),
+        ("rules version 2", SetRulesVersion(0, NOW, 2, b"operator")),
         ("tick", Tick(0, NOW)),
         (
             "sale S1 of 1000 GLD by bo at 2.50 EUR",

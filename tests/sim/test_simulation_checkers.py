@@ -117,8 +117,8 @@ def a_term_is_used_again_after_a_restart(patch: pytest.MonkeyPatch) -> None:
 
 
 def the_snapshot_forgets_what_was_asked(patch: pytest.MonkeyPatch) -> None:
-    def restore(data: bytes, hash_key: int = 0) -> Machine:
-        machine = engine_restore(data, hash_key=hash_key)
+    def restore(data: bytes, hash_key: int = 0, **settings: int) -> Machine:
+        machine = engine_restore(data, hash_key=hash_key, **settings)
         while machine.receipts.oldest():
             machine.receipts.forget_oldest()
         return machine
