@@ -41,8 +41,8 @@ def check_files(
 ) -> list[str]:
     """Execute each replica's archive again from nothing, and reconcile the traders' books with what it says.
 
-    ``found`` is what the replicas said at the end, before they were stopped. What an archive lacks because it came as a
-    snapshot is taken from the others'.
+    ``found`` is what the replicas said at the end, before they were stopped. Each archive must have the whole history:
+    what came to a replica as a snapshot, or was damaged, is mended by then.
     """
     complaints: list[str] = []
     told = {str(replica["node"]): replica for replica in found}
@@ -54,8 +54,7 @@ def check_files(
             order_books.apply_entry_events(entry.events)
 
         try:
-            others = [other for other in directories if other != directory]
-            machine = replay(directory, others=others, observe=fold).machine
+            machine = replay(directory, observe=fold).machine
         except (
             ArchiveDamaged,
             ArchiveGap,

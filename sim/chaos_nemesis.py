@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from replication.archive import list_segments
+from replication.archive import ArchiveDamaged, ArchiveGap, list_segments
+from replication.history import read_history
 from replication.local_cluster import NODE_IDS
-from sim.chaos_cluster import GATEWAY, ChaosCluster
+from sim.chaos_cluster import GATEWAY, ChaosCluster, NotRecovered
 from sim.chaos_disks import SmallDisks, flip_byte, remove_contents, truncate
 from sim.chaos_intruders import start_from_another_cluster, start_on_a_used_folder
 from sim.chaos_proxy import Way, ways_of
@@ -19,6 +20,8 @@ _DELAY_S: Final = (0.025, 0.125)
 _DROP_EVERY_S: Final = 0.5
 _STEP_S: Final = 0.05
 _LOCAL_FILE: Final = "data.mdb"
+_MENDED_WITHIN_S: Final = 60.0
+_MENDED_PAUSE_S: Final = 0.5
 
 
 class Struck(NamedTuple):
@@ -74,7 +77,20 @@ class Nemesis:
             skipped = str(reason)
         self._cluster.proxy.heal()
         self._cluster.wait_recovered()
-        return Struck(planned, what, begun_s, time.monotonic(), skipped)
+        recovered_s = time.monotonic()
+        self._wait_for_archives()
+        return Struck(planned, what, begun_s, recovered_s, skipped)
+
+    def _wait_for_archives(self) -> None:
+        """Until every replica has the whole history again, so that the next one may lose its own."""
+        deadline_s = time.monotonic() + _MENDED_WITHIN_S
+        for node_id in NODE_IDS:
+            while missing := missing_in(self._cluster.data_dir(node_id) / "archive"):
+                if time.monotonic() > deadline_s:
+                    raise NotRecovered(
+                        f"the archive of {node_id} is not mended after {_MENDED_WITHIN_S:g} s: {missing}"
+                    )
+                self._wait(_MENDED_PAUSE_S)
 
     # Processes
 
@@ -204,6 +220,19 @@ class Nemesis:
         while (left_s := until_s - time.monotonic()) > 0:
             self._cluster.look_after()
             time.sleep(min(_STEP_S, left_s))
+
+
+def missing_in(archive: Path) -> str:
+    """What an archive lacks of the history up to its end, in words; empty if it lacks nothing. It may be in use."""
+    segments = list_segments(archive)
+    if len(segments) == 1 and segments[0].first_sequence == 1:
+        return ""
+    try:
+        for _ in read_history([archive]):
+            pass
+    except (ArchiveGap, ArchiveDamaged, FileNotFoundError) as fault:  # a file that is replaced right now is gone
+        return str(fault)
+    return "" if segments else "all of it"
 
 
 def _all_ways() -> list[Way]:
