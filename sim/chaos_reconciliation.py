@@ -73,8 +73,7 @@ def _answered(answer: dict[str, Any], outcome: Outcome | None) -> Iterator[str]:
     elif outcome is None:
         yield f"told {told} at {sequence}, and nothing of it is in the archives"
     elif outcome.fenced:
-        original = answer["error"].get("original_sequence") if "error" in answer else None
-        if (told, original) != (reason_code(outcome.reason), outcome.sequence):
+        if (told, answer.get("original_sequence")) != (reason_code(outcome.reason), outcome.sequence):
             yield f"told {told} at {sequence}, and it was fenced at {outcome.sequence}"
     elif (sequence, told) != (outcome.sequence, reason_code(outcome.reason)):
         yield f"told {told} at {sequence}, the archives say {reason_code(outcome.reason)} at {outcome.sequence}"

@@ -17,12 +17,13 @@ from replication.archive import Archive, list_segments
 from sim.chaos_checks import Seen, check_files, check_replicas
 from sim.chaos_history import History, HistoryContradicts, Order
 from sim.chaos_reconciliation import reconcile
-from sim.chaos_traders import CANCEL, PLACE, Acknowledgements, Asked, Books, open_traders
-from sim.client import Client, Credentials
+from sim.chaos_traders import CANCEL, MARKET, PLACE, Acknowledgements, Asked, Books, open_traders
+from sim.client import Client, Credentials, order_item
 from tests.gateway.live_gateway import OPERATOR, LiveGateway
 from tests.gateway.one_replica import LOSE_AFTER, SWALLOW, UNKNOWN_AFTER, UNKNOWN_BEFORE
 
 SEED = 5
+LOST = "lost"
 
 
 class Traded(NamedTuple):
@@ -48,6 +49,8 @@ def traded() -> Iterator[Traded]:
         time.sleep(0.6)
         for trader in traders:
             trader.stop()
+        lost = order_item(MARKET, "buy", quantity="0.001", price="1.00", client_order_id=LOST)
+        traders[0].books.asked.append(Asked(PLACE, LOST, item=lost, gave_up=True))  # as if it was lost on its way
         for trader in traders:
             trader.settle()
         machine = gateway.group.machine
@@ -100,6 +103,15 @@ def test_nothing_is_said_against_what_really_happened(traded: Traded) -> None:
     assert any(one.sent > 2 for one in asked), "nothing was sent again"
     assert any(one.answers[0]["status"] == 422 for one in asked if one.answers), "nothing was refused"
     assert any(one.kind == CANCEL and one.answers[0]["status"] == 200 for one in asked if one.answers)
+
+
+def test_an_id_that_was_asked_for_before_it_arrived_is_fenced_and_stays_so(traded: Traded) -> None:
+    told = Told(traded)
+    (lost,) = (one for one in told.books[0].asked if one.id == LOST)
+    assert lost.resolved is not None
+    assert (lost.resolved["outcome"], lost.answers[0]["error"]["code"]) == ("never_seen", "FENCED")
+    lost.answers[0] = {"status": 201, "sequence": lost.answers[0]["sequence"], "repeated": False}
+    assert any(f"{LOST}: told ACCEPTED" in line and "it was fenced at" in line for line in told.complaints())
 
 
 def test_a_lost_order_is_found(traded: Traded) -> None:
