@@ -58,11 +58,11 @@ def main(
             result = run(options, folder / "cluster", progress)
         kept = keep is not None or result.verdict is Verdict.FAIL
     finally:
-        if not kept:
+        if kept:
+            print(f"all files and logs are in {folder}", file=sys.stderr)
+        else:
             shutil.rmtree(folder)
     print(json.dumps(document(options, result)) if as_json else text(options, result), flush=True)
-    if kept:
-        print(f"all files and logs are in {folder}", file=sys.stderr)
     return EXIT_CODES[result.verdict]
 
 
