@@ -19,7 +19,7 @@ from sim.chaos_schedule import Planned
 _DELAY_S: Final = (0.025, 0.125)
 _DROP_EVERY_S: Final = 0.5
 _STEP_S: Final = 0.05
-_LOCAL_FILE: Final = "data.mdb"
+_LMDB_FILE: Final = "data.mdb"
 _MENDED_WITHIN_S: Final = 60.0
 _MENDED_PAUSE_S: Final = 0.5
 
@@ -190,7 +190,7 @@ class Nemesis:
     def _damage(self, planned: Planned, store: str, damage: Callable[[Path, float], str]) -> str:
         node_id = self._any(planned)
         folder = self._cluster.data_dir(node_id) / store
-        file = folder / _LOCAL_FILE
+        file = folder / _LMDB_FILE
         if store == "archive":
             file = list_segments(folder)[-1].path
         if not file.exists():

@@ -16,6 +16,7 @@ from engine.snapshot import state_hash
 from replication.archive import Archive, list_segments
 from sim.chaos_checks import Seen, check_files, check_replicas
 from sim.chaos_history import History, HistoryContradicts, Order
+from sim.chaos_nemesis import missing_in
 from sim.chaos_reconciliation import reconcile
 from sim.chaos_traders import CANCEL, MARKET, PLACE, Acknowledgements, Asked, Books, open_traders
 from sim.client import Client, Credentials, order_item
@@ -266,3 +267,23 @@ def test_files_that_do_not_say_what_the_replicas_said_are_found(traded: Traded, 
     found = check_files(directories, final, [], traded.books)
     assert len(found) == 1
     assert found[0].startswith("the archive of node-2: the archive is damaged at")
+
+
+def test_what_an_archive_lacks_is_named(traded: Traded, tmp_path: Path) -> None:
+    assert missing_in(tmp_path) == "all of it"
+    middle = len(traded.entries) // 2
+    later = Archive(tmp_path)
+    later.open(traded.entries[middle].last_sequence, traded.entries[middle].chain)
+    for entry in traded.entries[middle + 1 :]:
+        later.append(entry)
+    later.close()
+    assert missing_in(tmp_path).startswith(f"sequences 1 to {traded.entries[middle].last_sequence} are in no archive")
+
+    begin = Archive(tmp_path / "begin")
+    begin.open(0, GENESIS_CHAIN)
+    for entry in traded.entries[: middle + 1]:
+        begin.append(entry)
+    begin.close()
+    (segment,) = list_segments(tmp_path / "begin")
+    segment.path.rename(tmp_path / segment.path.name)
+    assert missing_in(tmp_path) == ""
