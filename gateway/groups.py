@@ -257,6 +257,8 @@ class Group:
             self._metrics.replica_sequence[link.node_id].set(message.sequence)
             self._metrics.engine_compiled[link.node_id].set(message.compiled)
             self._metrics.fsyncs[link.node_id].set(message.fsyncs)
+            self._metrics.archive_missing[link.node_id].set(message.archive_missing)
+            self._metrics.archive_damaged_files[link.node_id].set(message.archive_damaged_files)
             self._metrics.voter[link.node_id].set(message.voter)
             self._metrics.rules_version[link.node_id].set(message.rules_version)
             self._metrics.newest_rules_version[link.node_id].set(message.newest_rules_version)

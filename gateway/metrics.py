@@ -110,6 +110,18 @@ class GroupFamilies:
             replica,
             registry=registry,
         )
+        self.archive_missing = Gauge(
+            "tally_replica_archive_missing_commands",
+            "Commands that the replica's archive lacks; it gets them from the others.",
+            replica,
+            registry=registry,
+        )
+        self.archive_damaged_files = Gauge(
+            "tally_replica_archive_damaged_files",
+            "Segments of the replica's archive that were set aside because they were damaged.",
+            replica,
+            registry=registry,
+        )
         self.certificate_expiry_s = Gauge(
             "tally_replica_certificate_expiry_timestamp_seconds",
             "When the certificate ends that the replica showed last.",
@@ -143,6 +155,8 @@ class GroupMetrics:
         self.voter = ByNode(families.voter, name)
         self.rules_version = ByNode(families.rules_version, name)
         self.newest_rules_version = ByNode(families.newest_rules_version, name)
+        self.archive_missing = ByNode(families.archive_missing, name)
+        self.archive_damaged_files = ByNode(families.archive_damaged_files, name)
         self.certificate_expiry_s = ByNode(families.certificate_expiry_s, name)
         self._reads = ByNode(families.reads, name)
         self._refusals = {error: families.reads_refused.labels(name, reason) for error, reason in _REFUSALS.items()}
@@ -163,6 +177,8 @@ class GroupMetrics:
             self.voter,
             self.rules_version,
             self.newest_rules_version,
+            self.archive_missing,
+            self.archive_damaged_files,
             self.certificate_expiry_s,
         ):
             gauge.forget(node)

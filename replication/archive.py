@@ -7,16 +7,21 @@ and the checksums cover the rest, so a flipped bit anywhere is found.
 
 Only the end of the last segment may be unfinished, after a crash. The archive is forced to disk
 before a snapshot lets the journal forget entries, so what an unclean end loses is re-applied from the journal.
+
+What is damaged is set aside, the sound entries around it stay, and the others have the rest
+(``replication.archive_salvage``, ``replication.archive_mending``). A sound entry that contradicts the state or its
+neighbours is no damage but another history: then the replica must stop.
 """
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import BinaryIO, Final, NamedTuple
 
 from xxhash import xxh3_64_intdigest, xxh32_intdigest
 
@@ -33,7 +38,7 @@ SUFFIX: Final = ".entries"
 
 _SEGMENT_FIELDS: Final = Struct("<8sHQ32s")
 _SEGMENT_CHECKSUM: Final = Struct("<Q")
-_FRAME: Final = Struct("<II")
+FRAME: Final = Struct("<II")  # the length of an entry, and its checksum
 SEGMENT_HEADER_SIZE: Final = _SEGMENT_FIELDS.size + _SEGMENT_CHECKSUM.size
 
 
@@ -42,6 +47,14 @@ class ArchiveDamaged(Exception):
 
     def __init__(self, sequence: int, reason: str) -> None:
         super().__init__(f"the archive is damaged at sequence {sequence}: {reason}")
+        self.sequence = sequence
+
+
+class ArchiveDiffers(Exception):
+    """Entries that are sound, and not those of this replica's history. ``sequence`` is the first that differs."""
+
+    def __init__(self, sequence: int, reason: str) -> None:
+        super().__init__(f"the archive has another history at sequence {sequence}: {reason}")
         self.sequence = sequence
 
 
@@ -91,8 +104,8 @@ class Archive:
     def open(self, sequence: int, chain: bytes) -> None:
         """Continue where the state machine stands. What is archived beyond that is checked as it is applied again.
 
-        ArchiveDamaged if an entry up to ``sequence`` is damaged or belongs to another history. An
-        unfinished or damaged end beyond it is cut off: the journal still has those entries.
+        ArchiveDamaged if an entry up to ``sequence`` is damaged or missing, ArchiveDiffers if it belongs to another
+        history. An unfinished or damaged end beyond it is cut off: the journal still has those entries.
         """
         create_private_directory(self._directory)
         segments = list_segments(self._directory)
@@ -114,12 +127,16 @@ class Archive:
         self._disk.truncate(self._file, end_offset)
         self._size_bytes = end_offset
 
+    def begin_after(self, sequence: int, chain: bytes) -> None:
+        """Begin a new segment where the state machine stands, whatever is archived before: see ``open``."""
+        self._start_segment(sequence, chain)
+
     def append(self, entry: Entry) -> None:
-        """Add the next entry, or check one that is archived already. ArchiveDamaged if that one differs."""
+        """Add the next entry, or check one that is archived already. ArchiveDiffers if that one does."""
         if entry.last_sequence <= self.last_sequence:
             known = self._known_chains.pop(entry.last_sequence, None)
             if known != entry.chain:
-                raise ArchiveDamaged(entry.first_sequence, "applying the log again gave another result")
+                raise ArchiveDiffers(entry.first_sequence, "applying the log again gave another result")
             return
         assert entry.first_sequence == self.last_sequence + 1, (entry.first_sequence, self.last_sequence)
         if self._size_bytes + len(self._unwritten) >= self._segment_bytes_max:
@@ -128,6 +145,11 @@ class Archive:
         length = len(body).to_bytes(4, "little")
         self._unwritten += length + xxh32_intdigest(length).to_bytes(4, "little") + body
         self.last_sequence, self.chain = entry.last_sequence, entry.chain
+
+    def end_segment(self) -> None:
+        """Write on in a new segment, unless this one has nothing yet."""
+        if self._size_bytes + len(self._unwritten) > SEGMENT_HEADER_SIZE:
+            self._start_segment(self.last_sequence, self.chain)
 
     def flush(self) -> None:
         """Hand what was appended to the kernel: it survives the end of this process, not a power loss."""
@@ -153,8 +175,8 @@ class Archive:
         try:
             for segment in segments:
                 header = read_segment_header(segment)
-                if kept is not None and header != SegmentHeader(self.last_sequence + 1, self.chain):
-                    raise ArchiveDamaged(self.last_sequence + 1, f"{segment.path.name} does not continue it")
+                if kept is not None:
+                    require_joint(self.last_sequence, self.chain, segment, header)
                 self.last_sequence, self.chain = header.first_sequence - 1, header.previous_chain
                 kept = segment.path, SEGMENT_HEADER_SIZE
                 self._check_point(sequence, chain)
@@ -164,15 +186,15 @@ class Archive:
                     self._check_point(sequence, chain)
                     if self.last_sequence > sequence:
                         self._known_chains[self.last_sequence] = self.chain
-        except ArchiveDamaged as damage:
-            if damage.sequence <= sequence:
+        except (ArchiveDamaged, ArchiveDiffers) as damage:
+            if damage.sequence <= sequence or (kept is None and len(segments) > 1):
                 raise
             logger.warning("%s; it is cut off there and written again from the journal", damage)
         return kept
 
     def _check_point(self, sequence: int, chain: bytes) -> None:
         if self.last_sequence == sequence and self.chain != chain:
-            raise ArchiveDamaged(sequence, "its chain value is not the one of the snapshot")
+            raise ArchiveDiffers(sequence, "its chain value is not the one of the snapshot")
 
     def _start_segment(self, sequence: int, chain: bytes) -> None:
         """Begin a new file after ``sequence``; the one before it is complete and durable first."""
@@ -181,10 +203,9 @@ class Archive:
         if self.last_sequence < sequence and self.last_sequence:
             logger.warning("sequences %d to %d are not in this archive", self.last_sequence + 1, sequence)
         self.last_sequence, self.chain = sequence, chain
-        path = self._directory / f"{sequence + 1:020d}{SUFFIX}"
+        path = segment_path(self._directory, sequence + 1)
         self._file = self._disk.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        fields = _SEGMENT_FIELDS.pack(MAGIC, VERSION, sequence + 1, chain)
-        self._disk.write(self._file, fields + _SEGMENT_CHECKSUM.pack(xxh3_64_intdigest(fields)))
+        self._disk.write(self._file, encode_segment_header(SegmentHeader(sequence + 1, chain)))
         self._disk.fsync(self._file)
         self._disk.sync_directory(self._directory)
         self._size_bytes = SEGMENT_HEADER_SIZE
@@ -199,9 +220,18 @@ def list_segments(directory: Path) -> list[Segment]:
     ]
 
 
+def segment_path(directory: Path, first_sequence: int) -> Path:
+    return directory / f"{first_sequence:020d}{SUFFIX}"
+
+
+def encode_segment_header(header: SegmentHeader) -> bytes:
+    fields = _SEGMENT_FIELDS.pack(MAGIC, VERSION, header.first_sequence, header.previous_chain)
+    return fields + _SEGMENT_CHECKSUM.pack(xxh3_64_intdigest(fields))
+
+
 def read_segment_header(segment: Segment) -> SegmentHeader:
     with segment.path.open("rb") as file:
-        data = file.read(SEGMENT_HEADER_SIZE)
+        data = _read(file, SEGMENT_HEADER_SIZE, segment.first_sequence)
     if len(data) < SEGMENT_HEADER_SIZE:
         raise ArchiveDamaged(segment.first_sequence, f"the header of {segment.path.name} is cut short")
     magic, version, first_sequence, previous_chain = _SEGMENT_FIELDS.unpack_from(data)
@@ -222,17 +252,35 @@ def read_segment(segment: Segment, header: SegmentHeader) -> Iterator[ReadEntry]
     offset = SEGMENT_HEADER_SIZE
     with segment.path.open("rb", buffering=1 << 20) as file:
         file.seek(offset)
-        while len(frame := file.read(_FRAME.size)) == _FRAME.size:
-            length, checksum = _FRAME.unpack(frame)
+        while len(frame := _read(file, FRAME.size, sequence)) == FRAME.size:
+            length, checksum = FRAME.unpack(frame)
             if xxh32_intdigest(frame[:4]) != checksum:
                 raise ArchiveDamaged(sequence, "the length of an entry has a wrong checksum")
-            body = file.read(length)
+            body = _read(file, length, sequence)
             if len(body) < length:
                 return
             entry = verified_entry(body, sequence, chain)
-            offset += _FRAME.size + length
+            offset += FRAME.size + length
             yield ReadEntry(entry, offset)
             sequence, chain = entry.last_sequence + 1, entry.chain
+
+
+def require_joint(last_sequence: int, chain: bytes, segment: Segment, header: SegmentHeader) -> None:
+    """ArchiveDamaged if entries are missing before a segment, ArchiveDiffers if it does not continue the chain."""
+    if header.first_sequence > last_sequence + 1:
+        raise ArchiveDamaged(last_sequence + 1, f"what follows is missing up to sequence {header.first_sequence - 1}")
+    if header != SegmentHeader(last_sequence + 1, chain):
+        raise ArchiveDiffers(last_sequence + 1, f"{segment.path.name} does not continue it")
+
+
+def _read(file: BinaryIO, size_bytes: int, sequence: int) -> bytes:
+    """Read a part of a segment; what the disk gives back no more is damaged."""
+    try:
+        return file.read(size_bytes)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        raise ArchiveDamaged(sequence, f"the disk cannot read it: {error.strerror}") from None
 
 
 def verified_entry(body: bytes, sequence: int, previous_chain: bytes) -> Entry:

@@ -35,8 +35,11 @@ def fork_child(work: Callable[[], None], what: str, *, keep_fd: int = -1) -> int
 
 def ask_child(
     poller: EventSource, question: Callable[[], bytes], what: str, on_answer: Callable[[bytes | None], None]
-) -> None:
-    """Compute a short answer in a child. A later poll hands it to ``on_answer``, or None if the child failed."""
+) -> Callable[[], None]:
+    """Compute a short answer in a child. A later poll hands it to ``on_answer``, or None if the child failed.
+
+    Answers what kills the child, so that there is no answer, if it is still at work.
+    """
     read_fd, write_fd = os.pipe()
     os.set_blocking(read_fd, False)
 
@@ -54,6 +57,7 @@ def ask_child(
     received = bytearray()
 
     def on_readable(_fd: int, _mask: int) -> None:
+        nonlocal pid
         data = os.read(read_fd, _READ_BYTES)
         received.extend(data)
         if data:
@@ -61,9 +65,20 @@ def ask_child(
         poller.unsubscribe(read_fd)
         os.close(read_fd)
         succeeded = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        pid = 0
         on_answer(bytes(received) if succeeded else None)
 
+    def cancel() -> None:
+        nonlocal pid
+        if pid:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            pid = 0
+            poller.unsubscribe(read_fd)
+            os.close(read_fd)
+
     poller.subscribe(read_fd, on_readable, READ)
+    return cancel
 
 
 def _run_child(work: Callable[[], None], what: str, keep_fd: int) -> None:

@@ -26,9 +26,11 @@ from engine.snapshot import snapshot_bytes, state_hash
 from engine.types import EXCHANGE_ACCOUNT
 from replication import member_desk, protocol, reads
 from replication.agreement import Agreement, Checkpoint
+from replication.archive_keeper import ArchiveKeeper
 from replication.build import VERSION
 from replication.config import FSYNC_MAJORITY, Config, node_addresses, node_data_dir, parse_address
 from replication.damaged_files import has_earlier_data
+from replication.entry_source import Door as DoorOfPeer
 from replication.forked import ask_child
 from replication.identity import NODE
 from replication.journal import Journal
@@ -196,6 +198,16 @@ class Node:
             time_ns=platform.time_ns,
             propose=partial(self.submit, self, 0),
         )
+        self._keeper = ArchiveKeeper(
+            self.replica,
+            data_dir / "archive",
+            poller=poller,
+            now_s=platform.now_s,
+            other_doors=self._other_doors,
+            group_id=group_id(config),
+            credentials=credentials,
+        )
+        self._keeps_archive = platform.keeps_archive
         # What gateways are told is committed already: it need not wait for the sync of what is newer.
         self._poller.before_sync += [self._propose_waiting, self._reads.maintain, self._let_out]
         self._poller.after_sync.append(self.replica.flush_archive)
@@ -221,11 +233,14 @@ class Node:
         self._neighbours.tick(self.replica.machine, self._log)
         self._compare()
         self._take_snapshot()
+        if self._keeps_archive:
+            self._keeper.tick()
 
     def close(self) -> None:
         """Close door, links, archive and journal. What is committed is durable on a majority at any time."""
         self._door.close()
         self._neighbours.close()
+        self._keeper.close()
         if self._snapshot is not None:
             self._snapshot.cancel()
         self.replica.close()
@@ -282,6 +297,8 @@ class Node:
             voter=self._log.members.is_voter,
             rules_version=self.replica.machine.rules.version,
             newest_rules_version=self.replica.newest_rules_version,
+            archive_missing=self._keeper.report.missing,
+            archive_damaged_files=self._keeper.report.damaged_files,
         )
 
     def _propose_tick(self) -> None:
@@ -366,6 +383,12 @@ class Node:
                 peers[member.node_id] = list(dict.fromkeys(address for address in known if address))
         self._transport.set_peers(peers)
 
+    def _other_doors(self) -> list[DoorOfPeer]:
+        """Where the other replicas answer questions; the leader last, which has most to do."""
+        others = [node_id for node_id in self._doors if node_id != self._node_id]
+        others.sort(key=lambda node_id: node_id == self._log.leader_id)
+        return [(node_id, *self._doors[node_id]) for node_id in others]
+
     def _on_checkpoint(self, peer_id: str, log_index: int, sequence: int, chain: bytes) -> None:
         self._agreement.record_peer(peer_id, log_index, Checkpoint(sequence, chain))
 
@@ -439,6 +462,7 @@ class Node:
             "build": VERSION,
             "rules_version": machine.rules.version,
             "newest_rules_version": self.replica.newest_rules_version,
+            "archive": self._keeper.details(),
         }
 
 

@@ -56,6 +56,8 @@ class Platform:
     replica: Callable[..., Replica] = Replica
     snapshot_writer: Callable[[Path, SnapshotPoint, Callable[[], bytes]], SnapshotWriter] = BackgroundSnapshot
     on_restored: Callable[[], Any] = keep_collector_quiet
+    keeps_archive: bool = True
+    """Whether a node looks after its archive in child processes (`replication.archive_keeper`)."""
 
 
 MACHINE: Final = Platform()

@@ -66,7 +66,9 @@ class Status(msgspec.Struct, frozen=True):
     ``compiled`` is the form of its engine; ``fsyncs``: what it acknowledges is on its disk; ``public_key`` (hex) is
     what its receipts are checked with. ``doors`` are the (host, port) of all members' doors, by node. ``voter``: it
     votes and counts, as far as it knows. ``rules_version`` is in force as far as it has applied the log, and
-    ``newest_rules_version`` the newest that its build knows (``engine.rules``).
+    ``newest_rules_version`` the newest that its build knows (``engine.rules``). ``archive_missing`` is how many
+    commands its archive lacks, ``archive_damaged_files`` how many segments of it were ever set aside as damaged,
+    when it last looked.
     """
 
     node: str
@@ -81,6 +83,8 @@ class Status(msgspec.Struct, frozen=True):
     voter: bool = True
     rules_version: int = OLDEST_RULES_VERSION
     newest_rules_version: int = OLDEST_RULES_VERSION
+    archive_missing: int = 0
+    archive_damaged_files: int = 0
 
 
 class Query(msgspec.Struct, frozen=True):

@@ -33,8 +33,11 @@ def answer(
         return Answer(0, sequence, question(replica, **arguments))
     except TypeError as error:
         return Answer(0, sequence, None, f"wrong arguments for {name!r}: {error}")
-    except (ArchiveDamaged, OSError) as error:
+    except ArchiveDamaged as damage:
         # A reader's misfortune: what this replica executes does not depend on it.
+        replica.suspected_sequence = damage.sequence
+        return Answer(0, sequence, None, str(damage))
+    except OSError as error:
         return Answer(0, sequence, None, str(error))
 
 

@@ -22,8 +22,9 @@ from engine.machine import Applied, Machine
 from engine.rules import NEWEST_RULES_VERSION, RulesNotKnown
 from engine.snapshot import restore
 from replication.agreement import CHECKPOINT_EVERY_ENTRIES, Checkpoint
-from replication.archive import Archive, list_segments, read_segment, read_segment_header
+from replication.archive import Archive, ArchiveDamaged, list_segments, read_segment, read_segment_header
 from replication.archive_reader import ArchiveReader, EncodedEntries, FoundEntry, Stretch
+from replication.archive_salvage import salvage_tail
 from replication.disk import DISK, Disk
 from replication.halt import Halt
 from replication.snapshots import SnapshotMeta, SnapshotPoint
@@ -83,6 +84,8 @@ class Replica:
         self.checkpoint: tuple[int, Checkpoint] | None = None  # the newest place where replicas compare
         self._archive_directory = archive_directory
         self._archive: Archive | None = None
+        self.archives_opened = 0
+        self.suspected_sequence = 0  # where somebody who read the archive met damage; 0 if nobody did
         self._reader = ArchiveReader(archive_directory)
         self._trades: dict[int, deque[PrintedTrade]] = {}
 
@@ -151,6 +154,15 @@ class Replica:
         self.flush_archive()
         return self._reader.find_entry(sequence)
 
+    def archive_changed(self) -> None:
+        """Segments of the archive were replaced: forget what is known of their places."""
+        self._reader = ArchiveReader(self._archive_directory)
+
+    def end_segment(self) -> None:
+        """Write on in a new segment of the archive, so that the one so far can be mended."""
+        if self._archive is not None:
+            self._archive.end_segment()
+
     def flush_archive(self) -> None:
         if self._archive is not None:
             self._archive.flush()
@@ -165,15 +177,28 @@ class Replica:
             self._archive = None
 
     def _open_archive(self) -> None:
-        self._archive = Archive(self._archive_directory, disk=self._disk)
+        sequence, chain = self.machine.sequence, self.machine.chain
+        self.archives_opened += 1
         self._reader = ArchiveReader(self._archive_directory)  # opening may cut off what the old one knew
-        self._archive.open(self.machine.sequence, self.machine.chain)
+        self._archive = Archive(self._archive_directory, disk=self._disk)
+        try:
+            self._archive.open(sequence, chain)
+        except ArchiveDamaged as damage:
+            # The state does not depend on it: a snapshot has it. What is sound stays, the others have the rest.
+            logger.critical("%s. What is sound is kept; what is missing comes from the other replicas", damage)
+            salvage_tail(self._archive_directory, sequence, disk=self._disk)
+            self._archive = Archive(self._archive_directory, disk=self._disk)
+            self._archive.begin_after(sequence, chain)
         self._trades.clear()
-        segments = [s for s in list_segments(self._archive_directory) if s.first_sequence <= self.machine.sequence]
-        for segment in segments[-1:]:
-            for entry, _ in read_segment(segment, read_segment_header(segment)):
-                if entry.last_sequence <= self.machine.sequence:
-                    self._print_trades(entry)
+        segments = [s for s in list_segments(self._archive_directory) if s.first_sequence <= sequence]
+        try:
+            for segment in segments[-1:]:
+                for entry, _ in read_segment(segment, read_segment_header(segment)):
+                    if entry.last_sequence <= sequence:
+                        self._print_trades(entry)
+        except ArchiveDamaged as damage:
+            logger.warning("the tape begins later: %s", damage)
+            self.suspected_sequence = damage.sequence
 
     def _print_trades(self, entry: Entry) -> None:
         for offset, event in decode_events(entry.events, TRADES_ONLY):

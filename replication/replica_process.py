@@ -8,7 +8,8 @@
 ======  ==========================================================================================
 
 A journal or snapshots that are damaged when the replica starts are set aside, and the others give it all that it needs
-(``replication.damaged_files``).
+(``replication.damaged_files``). So it is with a damaged archive, which keeps what is sound of it
+(``replication.archive_salvage``).
 
 An assertion outside the state machine is a bug of ours: the process ends with a traceback and code 1. Inside the
 state machine it reaches this module as a Halt, since the same command would fail again.
@@ -22,7 +23,7 @@ from typing import Final
 import lmdb
 
 from replication.agreement import Diverged
-from replication.archive import ArchiveDamaged
+from replication.archive import ArchiveDiffers
 from replication.config import Config, node_data_dir
 from replication.damaged_files import RECOVERABLE, set_aside
 from replication.halt import Halt
@@ -39,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 EXIT_FAILED: Final = 1
 _HALTS: Final = (
-    ArchiveDamaged,
+    ArchiveDiffers,
     Diverged,
     JournalBelongsToAnother,
     JournalDamaged,

@@ -188,6 +188,7 @@ class SimulatedProcess:
                     self, simulation, path, point, produce
                 ),
                 on_restored=lambda: None,
+                keeps_archive=False,
             ),
         )
 

@@ -136,6 +136,8 @@ class Door:
             doors=group.members,
             rules_version=group.machine.rules.version,
             newest_rules_version=group.machine.rules.newest_known,
+            archive_missing=0 if fsyncs else 7,
+            archive_damaged_files=0 if fsyncs else 1,
         )
 
     async def open(self) -> None:

@@ -89,8 +89,16 @@ def test_metrics_count_requests_by_route_and_status(market: Market) -> None:
     expect(200, market.ana("DELETE", "/v1/orders"))
 
 
-def test_metrics_say_which_replicas_run_the_compiled_engine_and_which_force_to_disk(market: Market) -> None:
+def test_metrics_say_how_each_replica_is(market: Market) -> None:
     text = market.gateway.client(None)("GET", "/metrics").body.decode()
+    assert re.findall(r"^tally_replica_archive_missing_commands(.*)$", text, re.MULTILINE) == [
+        '{group="main",node="node-1"} 7.0',
+        '{group="main",node="node-2"} 0.0',
+    ]
+    assert re.findall(r"^tally_replica_archive_damaged_files(.*)$", text, re.MULTILINE) == [
+        '{group="main",node="node-1"} 1.0',
+        '{group="main",node="node-2"} 0.0',
+    ]
     assert re.findall(r"^tally_replica_fsyncs(.*)$", text, re.MULTILINE) == [
         '{group="main",node="node-1"} 0.0',
         '{group="main",node="node-2"} 1.0',

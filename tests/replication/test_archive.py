@@ -8,6 +8,7 @@ from engine.entry import GENESIS_CHAIN, Entry
 from replication.archive import (
     Archive,
     ArchiveDamaged,
+    ArchiveDiffers,
     Segment,
     list_segments,
     read_segment,
@@ -90,7 +91,7 @@ def test_damage_beyond_the_snapshot_is_written_again_from_the_journal(tmp_path: 
     assert read(tmp_path) == entries
 
 
-def test_damage_before_the_snapshot_stops_the_replica_and_names_the_sequence(tmp_path: Path) -> None:
+def test_damage_before_the_snapshot_is_named_by_its_sequence(tmp_path: Path) -> None:
     _, entries = history(12)
     write(tmp_path, entries)
     flip(list_segments(tmp_path)[0], 300)
@@ -102,7 +103,7 @@ def test_damage_before_the_snapshot_stops_the_replica_and_names_the_sequence(tmp
 def test_another_history_than_the_snapshots_is_refused(tmp_path: Path) -> None:
     _, entries = history(5)
     write(tmp_path, entries)
-    with pytest.raises(ArchiveDamaged):
+    with pytest.raises(ArchiveDiffers):
         Archive(tmp_path).open(entries[2].last_sequence, bytes(32))
 
 
@@ -112,7 +113,7 @@ def test_applying_the_log_again_with_another_result_is_noticed(tmp_path: Path) -
     archive = Archive(tmp_path)
     archive.open(0, bytes(32))
     archive.append(entries[0])
-    with pytest.raises(ArchiveDamaged):
+    with pytest.raises(ArchiveDiffers):
         archive.append(entries[1]._replace(chain=bytes(32)))
 
 
