@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 from typing import Final
 
-from sim import admin_certs, admin_groups, admin_members
+from sim import admin_archive, admin_certs, admin_groups, admin_members
 
 _EXAMPLES: Final = """\
 examples:
@@ -19,6 +19,7 @@ examples:
   tally admin member replace node-1 node-4 10.0.9.14:7101 10.0.9.14:7201 --config production.toml
   tally admin transfer node-2                              hand the leadership over
   tally admin group add metals --config production.toml --peer-port 7301 --door-port 7401
+  tally admin archive                                      whether every replica's archive is complete
   tally admin market add GLD EUR --group metals --tick 0.01 --lot 0.001
 
 `tally admin COMMAND --help` says more about each command.
@@ -29,13 +30,14 @@ def main(argv: list[str], *, url: str = "", data_dir: Path = Path("tally-data"))
     """Run one command. Answers the exit code. ``url`` and ``data_dir`` are where the exchange is, if nobody says."""
     parser = argparse.ArgumentParser(
         prog="tally admin",
-        description="Look after a cluster: its certificates, its members, its market groups.",
+        description="Look after a cluster: its certificates, members, archives and market groups.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     admin_certs.add_parser(commands)
     admin_members.add_parser(commands)
+    admin_archive.add_parser(commands)
     admin_groups.add_parser(commands, url=url, data_dir=data_dir)
     arguments = parser.parse_args(argv)
     code: int = arguments.run(arguments)
