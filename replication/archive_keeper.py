@@ -54,6 +54,7 @@ class ArchiveKeeper:
     ) -> None:
         """``other_doors`` are those of the other replicas of the group, in the order in which they should be asked."""
         self.report = Report()
+        self._has_looked = False
         self._replica = replica
         self._directory = directory
         self._poller = poller
@@ -87,9 +88,9 @@ class ArchiveKeeper:
             self._cancel = None
 
     def details(self) -> dict[str, Any]:
-        """For operators."""
+        """For operators. ``missing`` is None before the first round."""
         return {
-            "missing": self.report.missing,
+            "missing": self.report.missing if self._has_looked else None,
             "holes": self.report.holes,
             "damaged_files": self.report.damaged_files,
             "verified_up_to": max(0, (self._scrub_from or 1) - 1),
@@ -148,9 +149,11 @@ class ArchiveKeeper:
             logger.info("the archive has sequences %d to %d, from the other replicas", *report.mended)
         if asked.scrub_from is not None and asked.scrub_from == self._scrub_from:
             self._scrub_from = report.scrubbed + 1
+        if report.suspected:
+            self._replica.suspected_sequence = report.suspected
         if report.damaged_files != self.report.damaged_files or report.mended is not None:
             self._replica.archive_changed()
-        self.report = report
+        self.report, self._has_looked = report, True
         self._say_problem()
         if not report.holes and not report.problem:
             self._pause_s = PAUSE_S

@@ -71,9 +71,7 @@ def find_holes(directory: Path, *, disk: Disk = DISK) -> list[Hole]:
             salvage(found.segment, disk=disk)
 
 
-def mend(
-    directory: Path, hole: Hole, source: EntrySource, *, pause_s: float = PAUSE_PER_READ_S, disk: Disk = DISK
-) -> bool:
+def mend(directory: Path, hole: Hole, source: EntrySource, *, disk: Disk = DISK) -> bool:
     """Fill a hole, or go a part of the way. Answers whether it is filled; if not, more of the same goes on from there.
 
     ``source`` is a fresh one of the other replicas. EntrySourceError if they cannot give what is missing;
@@ -96,7 +94,7 @@ def mend(
             if not stretch or os.getppid() != parent:
                 break  # they are not that far; or the replica has ended, and its next life begins with the same
             if writer.last_sequence < hole.last_sequence:
-                time.sleep(pause_s)
+                time.sleep(PAUSE_PER_READ_S)
     finally:
         writer.close()
     if writer.last_sequence < hole.last_sequence:
