@@ -52,6 +52,17 @@ With one group in the file this process is the replica. With several it keeps on
 those of groups that are added to the file later.
 """
 
+_EXPORTER_EXAMPLES: Final = """\
+examples:
+  tally exporter --config cluster.toml --node node-1                        the exporters of all its groups
+  tally exporter --config cluster.toml --node node-1 --group metals         one of them
+  tally exporter --config cluster.toml --node node-1 --metrics-port 9464    with numbers for Prometheus
+
+One runs beside each replica; it sends while that replica leads. [kafka] of the file names the brokers; the user and the
+password, if it asks for them, come from TALLY_KAFKA_USERNAME and TALLY_KAFKA_PASSWORD. docs/events.md says what it
+writes. Exit code 70: the topic cannot be written to, the log says why.
+"""
+
 _LOAD_EXAMPLES: Final = """\
 examples:
   tally load --seconds 10                                    orders, one in a request
@@ -179,6 +190,21 @@ def build_parser() -> argparse.ArgumentParser:
         help='JSON {"key_id", "secret"}: an API key of the operator, created if it does not exist yet',
     )
     gateway.set_defaults(run=_gateway)
+
+    exporter = commands.add_parser(
+        "exporter",
+        help="publish what a node's replicas commit to Kafka, while they lead",
+        epilog=_EXPORTER_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    exporter.add_argument("--config", type=Path, required=True, metavar="FILE", help="the cluster's TOML file")
+    exporter.add_argument("--node", required=True, metavar="NAME", help="beside which node it runs, such as node-1")
+    exporter.add_argument("--group", metavar="NAME", help="only of this market group, in this process")
+    exporter.add_argument("--name", default="reader-1", help="whose certificate it shows to the nodes (%(default)s)")
+    exporter.add_argument(
+        "--metrics-port", type=_port, default=0, metavar="PORT", help="answer Prometheus on loopback there (0: do not)"
+    )
+    exporter.set_defaults(run=_exporter)
 
     call = commands.add_parser("call", help="send one signed request and print the answer")
     call.add_argument("method", choices=("GET", "POST", "PUT", "PATCH", "DELETE"))
@@ -352,6 +378,28 @@ def _node(arguments: argparse.Namespace) -> int:
         return run_replica(config, arguments.node)
     except ConfigError as error:
         return _fail("node", error)
+
+
+def _exporter(arguments: argparse.Namespace) -> int:
+    from replication.config import ConfigError, load_config, node_addresses
+    from replication.exporter_process import kafka_settings, run_exporter
+    from replication.market_groups import groups_of_node, of_group
+    from replication.node_processes import run_exporters
+
+    try:
+        config = load_config(arguments.config)
+        kafka_settings(config)
+        groups = [arguments.group] if arguments.group else groups_of_node(config, arguments.node)
+        if len(groups) > 1:
+            return run_exporters(
+                config, arguments.node, _PROGRAM, reader=arguments.name, metrics_port=arguments.metrics_port
+            )
+        config = of_group(config, groups[0])
+        node_addresses(config, arguments.node)
+        _log_to_stderr()
+        return run_exporter(config, arguments.node, reader=arguments.name, metrics_port=arguments.metrics_port)
+    except (ConfigError, OSError) as error:
+        return _fail("exporter", error)
 
 
 def _gateway(arguments: argparse.Namespace) -> int:
