@@ -21,6 +21,7 @@ from replication.event_topic_link import EventTopicLink
 from replication.exporter import Exporter
 from replication.exporter_metrics import ExporterMetrics
 from replication.identity import READER
+from replication.kafka_clients import keep_clients_quiet
 from replication.kafka_settings import KafkaCredentialsMissing, KafkaSettings, client_options
 from replication.leadership import Leadership
 from replication.market_groups import group_id
@@ -35,6 +36,7 @@ def run_exporter(config: Config, node_id: str, *, reader: str, metrics_port: int
 
     ``reader`` is whose certificate the replicas are shown. ConfigError if the configuration cannot be used.
     """
+    keep_clients_quiet()
     settings = kafka_settings(config)
     credentials = load_credentials(config, READER, reader)
     try:

@@ -6,6 +6,7 @@ again and again while Kafka is away would fill the process with threads. :func:`
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
@@ -21,6 +22,11 @@ REQUEST_TIMEOUT_MS: Final = 10_000
 RECONNECT_PAUSE_MS_MAX: Final = 2_000
 
 Client = TypeVar("Client")
+
+
+def keep_clients_quiet() -> None:
+    """What goes wrong is ours to say: while Kafka is away its clients would fill the log."""
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
 
 
 def open_client(make: Callable[..., Client], options: Mapping[str, Any], **more: Any) -> Client:
