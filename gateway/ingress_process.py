@@ -26,6 +26,7 @@ from replication.kafka_clients import ensure_topic, keep_clients_quiet, open_cli
 
 POLL_MS: Final = 500
 RECORDS_MAX: Final = 500
+SESSION_TIMEOUT_MS: Final = 6_000  # after so long another process takes over from one that was killed
 RETRY_PAUSE_S: Final = 2.0
 REMIND_EVERY_S: Final = 60.0
 COMMANDS_KEPT_MS: Final = 7 * 24 * 3_600_000
@@ -77,6 +78,8 @@ class CommandTopics:
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             max_poll_records=RECORDS_MAX,
+            session_timeout_ms=SESSION_TIMEOUT_MS,
+            heartbeat_interval_ms=SESSION_TIMEOUT_MS // 3,
         )
         try:
             self._consumer.subscribe(list(options.topics))

@@ -17,7 +17,7 @@ from typing import Final, Self
 from replication.local_cluster import LOOPBACK, free_port
 
 SCRIPT: Final = Path(__file__).resolve().parent.parent / "deploy" / "kafka" / "broker"
-FETCH_TIMEOUT_S: Final = 300
+FETCH_TIMEOUT_S: Final = 120
 READY_WITHIN_S: Final = 60.0
 STOPPED_WITHIN_S: Final = 30.0
 _POLL_S: Final = 0.05
