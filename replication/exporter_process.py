@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import signal
+from collections.abc import Callable
 from types import FrameType
 
 from replication.config import Config, ConfigError
@@ -23,10 +24,10 @@ from replication.exporter_metrics import ExporterMetrics
 from replication.identity import READER
 from replication.kafka_clients import keep_clients_quiet
 from replication.kafka_settings import KafkaCredentialsMissing, KafkaSettings, client_options
-from replication.leadership import Leadership
+from replication.leadership import Leadership, Standing
 from replication.market_groups import group_id
 from replication.supervisor import EXIT_HALTED
-from replication.tls import load_credentials
+from replication.tls import LinkCredentials, load_credentials
 
 logger = logging.getLogger(__name__)
 
@@ -47,16 +48,8 @@ def run_exporter(config: Config, node_id: str, *, reader: str, metrics_port: int
     if metrics_port:
         metrics.serve(metrics_port)
     leadership = Leadership(config, node_id, credentials)
-    # The leader is asked last: it has most to do.
-    doors = [(other, *config.nodes[other].door) for other in sorted(config.nodes, key=lambda other: other == node_id)]
-    exporter = Exporter(
-        topic=EventTopicLink(settings, config.group, options),
-        source=lambda sequence, chain: EntrySource(
-            doors, group_id=group_id(config), credentials=credentials, sequence=sequence, chain=chain
-        ),
-        look=leadership.look,
-        metrics=metrics,
-    )
+    topic = EventTopicLink(settings, config.group, options)
+    exporter = make_exporter(config, node_id, credentials, topic=topic, look=leadership.look, metrics=metrics)
     stopping = False
 
     def stop(_number: int, _frame: FrameType | None) -> None:
@@ -76,6 +69,25 @@ def run_exporter(config: Config, node_id: str, *, reader: str, metrics_port: int
         exporter.close()
         leadership.close()
     return 0
+
+
+def make_exporter(
+    config: Config,
+    node_id: str,
+    credentials: LinkCredentials,
+    *,
+    topic: EventTopicLink,
+    look: Callable[[], Standing],
+    metrics: ExporterMetrics,
+) -> Exporter:
+    """An exporter that reads the history from the doors of the configuration's group."""
+    # While the replica beside it leads, that is asked last: it has most to do.
+    doors = [(other, *config.nodes[other].door) for other in sorted(config.nodes, key=lambda other: other == node_id)]
+
+    def source(sequence: int, chain: bytes) -> EntrySource:
+        return EntrySource(doors, group_id=group_id(config), credentials=credentials, sequence=sequence, chain=chain)
+
+    return Exporter(topic=topic, source=source, look=look, metrics=metrics)
 
 
 def kafka_settings(config: Config) -> KafkaSettings:

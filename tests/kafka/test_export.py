@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,11 +18,11 @@ from kafka import KafkaAdminClient, KafkaProducer
 
 from engine.entry import decode_entry
 from replication.config import Config, load_config
-from replication.entry_source import EntrySource
 from replication.event_topic import TopicUnusable
 from replication.event_topic_link import EventTopicLink
 from replication.exporter import Exporter
 from replication.exporter_metrics import ExporterMetrics
+from replication.exporter_process import make_exporter
 from replication.identity import READER
 from replication.kafka_clients import open_client
 from replication.kafka_settings import KafkaSettings
@@ -48,8 +49,7 @@ def load(exchange: LocalExchange) -> Iterator[list[int]]:
     def run() -> None:
         client = exchange.operator()
         while not stopping.is_set():
-            name = new_id()[:12].upper()
-            response = client.settle(lambda name=name: client.create_asset(name, 3))
+            response = client.settle(partial(client.create_asset, new_id()[:12].upper(), 3))
             sequences.append(response.body["sequence"])
             stopping.wait(0.01)
 
@@ -119,12 +119,9 @@ def exporter_of(exchange: LocalExchange, broker: KafkaBroker, node_id: str, pref
         standing = leadership.look()
         return standing._replace(serving=True) if leads else standing
 
-    return Exporter(
-        topic=EventTopicLink(replace(config.kafka, topic_prefix=prefix), config.group, options(broker)),
-        source=lambda sequence, chain: EntrySource.of_group(config, credentials, sequence=sequence, chain=chain),
-        look=look,
-        metrics=ExporterMetrics(node_id, config.group),
-    )
+    topic = EventTopicLink(replace(config.kafka, topic_prefix=prefix), config.group, options(broker))
+    metrics = ExporterMetrics(node_id, config.group)
+    return make_exporter(config, node_id, credentials, topic=topic, look=look, metrics=metrics)
 
 
 def test_two_that_both_think_they_lead_only_repeat(broker: KafkaBroker, exchange: LocalExchange) -> None:
