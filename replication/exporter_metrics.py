@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, start_http_server
 
 _LABELS: Final = ("node", "group")
 
@@ -13,6 +13,7 @@ class ExporterMetrics:
     """Of the exporter of one replica, in a registry of their own."""
 
     def __init__(self, node_id: str, group: str) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
 
         def gauge(name: str, help_text: str) -> Gauge:

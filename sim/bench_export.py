@@ -36,7 +36,7 @@ from sim.load import main as load
 from sim.local_exchange import LocalExchange
 
 
-class _History(NamedTuple):
+class History(NamedTuple):
     """What is to be exported."""
 
     entries: int
@@ -52,10 +52,10 @@ def measure_export(directory: Path, *, kafka: str | None, seconds: int, connecti
         with contextlib.redirect_stdout(io.StringIO()):
             load(url=exchange.url, data_dir=exchange.directory, connections=connections, seconds=seconds)
         exchange.agreed_replicas()
-        history = _count(exchange)
+        history = count_history(exchange)
         took_s, cpu_s = [], []
         for _ in tqdm(range(runs), desc="export", leave=False, disable=None):
-            wall, cpu = _export(exchange, address)
+            wall, cpu = export_once(exchange, address)
             took_s.append(wall)
             cpu_s.append(cpu)
     median_s = statistics.median(took_s)
@@ -83,10 +83,10 @@ def _broker(directory: Path, kafka: str | None) -> Iterator[str]:
         yield broker.address
 
 
-def _count(exchange: LocalExchange) -> _History:
+def count_history(exchange: LocalExchange) -> History:
     archives = [exchange.directory / "data" / node_id / "archive" for node_id in NODE_IDS]
     entries = [found.entry for found in read_history(archives)]
-    return _History(
+    return History(
         entries=len(entries),
         commands=sum(entry.command_count for entry in entries),
         events=sum(sum(1 for _ in decode_events(entry.events)) for entry in entries),
@@ -94,7 +94,7 @@ def _count(exchange: LocalExchange) -> _History:
     )
 
 
-def _export(exchange: LocalExchange, address: str) -> tuple[float, float]:
+def export_once(exchange: LocalExchange, address: str) -> tuple[float, float]:
     """Catch up once; seconds of time and of this process's CPU, from the first look to the last acknowledgement."""
     config = load_config(exchange.directory / "cluster.toml")
     credentials = load_credentials(config, READER, READER_NAME)

@@ -29,6 +29,7 @@ from replication.kafka_settings import KafkaSettings
 from replication.leadership import Leadership, Standing
 from replication.local_cluster import READER_NAME
 from replication.tls import load_credentials
+from sim.bench_export import count_history, export_once
 from sim.client import new_id
 from sim.kafka_broker import KafkaBroker
 from sim.local_exchange import LocalExchange
@@ -174,3 +175,14 @@ def test_messages_say_what_they_are(broker: KafkaBroker, exchange: LocalExchange
     assert told["first_sequence"] == b"1"
     assert int(told["term"]) >= 1
     assert bytes.fromhex(told["chain"].decode()) == first.value[-32:]
+
+
+def test_the_bench_exports_the_whole_history(broker: KafkaBroker, exchange: LocalExchange) -> None:
+    exchange.agreed_replicas()
+    history = count_history(exchange)
+    took_s, cpu_s = export_once(exchange, broker.address)
+    assert took_s > 0 and cpu_s > 0
+    admin = open_client(KafkaAdminClient, options(broker))
+    (topic,) = (name for name in admin.list_topics() if name.startswith("bench-"))
+    admin.close()
+    assert len(records_of(broker, topic)) >= history.entries > 0
