@@ -33,6 +33,7 @@ _EXAMPLES: Final = """\
 examples:
   tally up                               three replicas and a gateway here, data in ./tally-data
   tally up --demo                        the same, with traders that trade by themselves
+  tally up --kafka 127.0.0.1:9092        the same, with events to Kafka and commands from it
   tally call GET /v1/accounts/me         one signed request, as the operator
   tally import bitstamp orders.csv.xz    replay a recorded day of orders into the running exchange
   tally load --seconds 10                how many orders a second are committed over HTTP

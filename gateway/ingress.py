@@ -65,6 +65,11 @@ class IngressMetrics:
             "tally_ingress_commands", "Messages that are done, by what became of them.", ["outcome"], registry=registry
         )
         self.refusals = Counter("tally_ingress_refusals", "Messages refused, by code.", ["code"], registry=registry)
+        self.behind_messages = Gauge(
+            "tally_ingress_behind_messages",
+            "Messages that are not taken yet, as of some seconds ago.",
+            registry=registry,
+        )
         self.retries = Counter(
             "tally_ingress_retries", "Commands sent again because their outcome was unknown.", registry=registry
         )

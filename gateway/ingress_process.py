@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -27,6 +28,8 @@ from replication.kafka_clients import ensure_topic, keep_clients_quiet, open_cli
 POLL_MS: Final = 500
 RECORDS_MAX: Final = 500
 SESSION_TIMEOUT_MS: Final = 6_000  # after so long another process takes over from one that was killed
+PROBE_EVERY_S: Final = 5.0
+PROBE_TIMEOUT_MS: Final = 3_000
 RETRY_PAUSE_S: Final = 2.0
 REMIND_EVERY_S: Final = 60.0
 COMMANDS_KEPT_MS: Final = 7 * 24 * 3_600_000
@@ -55,10 +58,16 @@ class IngressOptions:
 
 
 class CommandTopics:
-    """Both ends at Kafka. Every method blocks and may raise KafkaError; then close it and open another."""
+    """Both ends at Kafka. Every method blocks and may raise KafkaError; then close it and open another.
 
-    def __init__(self, options: IngressOptions) -> None:
+    They are called from threads, one at a time: a task that is cancelled leaves its thread behind for a moment.
+    """
+
+    def __init__(self, options: IngressOptions, metrics: IngressMetrics) -> None:
         self._topics = options.topics
+        self._behind_messages = metrics.behind_messages
+        self._probe_at_s = time.monotonic() + PROBE_EVERY_S
+        self._lock = threading.Lock()
         settings = {
             "retention.ms": str(COMMANDS_KEPT_MS),
             "min.insync.replicas": str(options.min_insync_replicas),
@@ -90,25 +99,39 @@ class CommandTopics:
 
     def poll(self) -> list[Record]:
         """The next stretch; nothing if there is none yet."""
-        polled: Mapping[Any, Sequence[Record]] = self._consumer.poll(timeout_ms=POLL_MS)
+        with self._lock:
+            polled: Mapping[Any, Sequence[Record]] = self._consumer.poll(timeout_ms=POLL_MS)
+            if time.monotonic() >= self._probe_at_s:
+                self._probe_at_s = time.monotonic() + PROBE_EVERY_S
+                self._probe()
         return [record for records in polled.values() for record in records]
+
+    def _probe(self) -> None:
+        """How much waits; KafkaError if Kafka does not say, for a poll only finds nothing while Kafka is away."""
+        partitions = self._consumer.assignment()
+        if partitions:
+            ends = self._consumer.end_offsets(list(partitions), timeout_ms=PROBE_TIMEOUT_MS)
+            taken = {one: self._consumer.position(one, timeout_ms=PROBE_TIMEOUT_MS) for one in partitions}
+            self._behind_messages.set(sum(end - (taken[one] or 0) for one, end in ends.items()))
 
     def finish(self, refused: Sequence[Refusal]) -> None:
         """The last stretch is done: publish what was refused, then never take it again."""
-        sent = [
-            self._producer.send(self._topics[one.topic], one.value, key=b"", headers=one.headers) for one in refused
-        ]
-        if sent:
-            self._producer.flush(timeout=_FLUSH_TIMEOUT_S)
-            for future in sent:
-                future.get(timeout=0)
-        self._consumer.commit()
+        with self._lock:
+            sent = [
+                self._producer.send(self._topics[one.topic], one.value, key=b"", headers=one.headers) for one in refused
+            ]
+            if sent:
+                self._producer.flush(timeout=_FLUSH_TIMEOUT_S)
+                for future in sent:
+                    future.get(timeout=0)
+            self._consumer.commit()
 
     def close(self) -> None:
-        with suppress(KafkaError):
-            self._consumer.close(timeout_ms=_CLOSE_TIMEOUT_MS)
-        with suppress(KafkaError):
-            self._producer.close(timeout=_CLOSE_TIMEOUT_MS / 1_000)
+        with self._lock:
+            with suppress(KafkaError):
+                self._consumer.close(timeout_ms=_CLOSE_TIMEOUT_MS)
+            with suppress(KafkaError):
+                self._producer.close(timeout=_CLOSE_TIMEOUT_MS / 1_000)
 
 
 def run_ingress(options: IngressOptions) -> None:
@@ -128,7 +151,7 @@ async def _run(options: IngressOptions) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     await edge.start()
     logger.info("taking commands from %s", ", ".join(options.topics))
-    consuming = asyncio.create_task(_consume(lambda: CommandTopics(options), ingress))
+    consuming = asyncio.create_task(_consume(lambda: CommandTopics(options, metrics), ingress))
     stopped = asyncio.create_task(stopping.wait())
     try:
         # What was taken and is not committed is taken again after the next start, and recognised.

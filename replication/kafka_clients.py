@@ -17,7 +17,7 @@ from kafka.net.compat import KafkaNetClient
 
 from replication.event_topic import TopicFacts
 
-BOOTSTRAP_TIMEOUT_MS: Final = 5_000
+BOOTSTRAP_TIMEOUT_MS: Final = 3_000
 REQUEST_TIMEOUT_MS: Final = 10_000
 RECONNECT_PAUSE_MS_MAX: Final = 2_000
 

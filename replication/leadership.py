@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from replication.blocking_door import BlockingDoor, DoorUnreachable
 from replication.config import Config, node_addresses
 from replication.market_groups import group_id
 from replication.tls import LinkCredentials
+
+ANSWER_TIMEOUT_S: Final = 2.0
 
 logger = logging.getLogger(__name__)
 
@@ -35,12 +37,22 @@ class Leadership:
         """Ask. Blocks for some seconds at most, if the replica hangs."""
         try:
             if self._door is None:
-                self._door = BlockingDoor(self._node_id, self._address, self._group_id, self._credentials)
-            told = self._door.ask("status").value
+                self._door = BlockingDoor(
+                    self._node_id,
+                    self._address,
+                    self._group_id,
+                    self._credentials,
+                    answer_timeout_s=ANSWER_TIMEOUT_S,
+                )
+            answer = self._door.ask("status")
         except DoorUnreachable as error:
             logger.debug("%s", error)
             self.close()
             return Standing()
+        if answer.error:
+            logger.warning("%s does not tell whether it leads: %s", self._node_id, answer.error)
+            return Standing()
+        told = answer.value
         return Standing(bool(told["serving"]), int(told["term"]), int(told["sequence"]))
 
     def close(self) -> None:
