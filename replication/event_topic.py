@@ -52,6 +52,7 @@ class Message(NamedTuple):
     value: bytes
     headers: list[Header]
     last_sequence: int
+    command_count: int
 
 
 class TopicFacts(NamedTuple):
@@ -69,7 +70,7 @@ def message_of(entry: Entry, term: int) -> Message:
         (CHAIN_HEADER, entry.chain.hex().encode("ascii")),
         (TERM_HEADER, b"%d" % term),
     ]
-    return Message(encode_entry(entry), headers, entry.last_sequence)
+    return Message(encode_entry(entry), headers, entry.last_sequence, entry.command_count)
 
 
 class Batch:
@@ -97,10 +98,6 @@ class Batch:
             )
         self.messages.append(message)
         self.size_bytes += size_bytes
-
-    @property
-    def last_sequence(self) -> int:
-        return self.messages[-1].last_sequence
 
 
 def read_last_message(topic: str, value: bytes | None) -> Entry:

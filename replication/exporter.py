@@ -20,7 +20,15 @@ from kafka.errors import KafkaError
 
 from engine.entry import GENESIS_CHAIN, Entry
 from replication.entry_source import EntrySourceError, HistoryDiffers
-from replication.event_topic import Batch, TopicAhead, TopicUnusable, message_of, require_not_ahead
+from replication.event_topic import (
+    BATCH_BYTES_MAX,
+    Batch,
+    Message,
+    TopicAhead,
+    TopicUnusable,
+    message_of,
+    require_not_ahead,
+)
 from replication.exporter_metrics import ExporterMetrics
 from replication.leadership import Standing
 
@@ -75,8 +83,8 @@ class Exporter:
         self._standing = Standing()
         self._look_at_s = 0.0
         self._source: Source | None = None
-        self._unsent: deque[Entry] = deque()
-        self._on_its_way: list[Entry] = []
+        self._unsent: deque[Message] = deque()
+        self._on_its_way: Batch | None = None
         self._sent_at_s = 0.0
         self.exported_sequence = 0
         self._trouble = _Trouble(metrics)
@@ -86,8 +94,8 @@ class Exporter:
         try:
             if self._now_s() >= self._look_at_s:
                 self._look_again()
-            if self._on_its_way:
-                self._settle(wait_s)
+            if self._on_its_way is not None:
+                self._settle(self._on_its_way, wait_s)
             elif not self._standing.serving:
                 self._leave()
                 self._sleep(wait_s)
@@ -104,8 +112,8 @@ class Exporter:
     def close(self, timeout_s: float = 2.0) -> None:
         """Give what is on its way a last chance, and end."""
         try:
-            if self._on_its_way:
-                self._settle(timeout_s)
+            if self._on_its_way is not None:
+                self._settle(self._on_its_way, timeout_s)
         except KafkaError as error:
             logger.info("the last batch was not acknowledged (%s): the next exporter sends it again", error)
         self._leave()
@@ -142,44 +150,38 @@ class Exporter:
             self._source.close()
             self._source = None
         self._unsent.clear()
-        self._on_its_way.clear()
+        self._on_its_way = None
         self._metrics.active.set(0)
 
     def _send_more(self, source: Source, wait_s: float) -> None:
         if not self._unsent:
-            self._unsent.extend(source.read(wait_s))
-            if self._unsent and not self._fills_a_batch():
+            self._read_more(source, wait_s)
+            if self._unsent and sum(len(message.value) for message in self._unsent) < BATCH_BYTES_MAX // 2:
                 self._sleep(LINGER_S)  # what comes meanwhile travels with it
-                self._unsent.extend(source.read())
+                self._read_more(source, 0.0)
         batch = Batch()
-        while self._unsent and batch.takes(message := message_of(self._unsent[0], self._standing.term)):
-            batch.add(message)
-            self._on_its_way.append(self._unsent.popleft())
+        while self._unsent and batch.takes(self._unsent[0]):
+            batch.add(self._unsent.popleft())
         if batch.messages:
+            self._on_its_way = batch
             self._sent_at_s = self._now_s()
             self._topic.send(batch)
 
-    def _fills_a_batch(self) -> bool:
-        batch = Batch()
-        for entry in self._unsent:
-            message = message_of(entry, self._standing.term)
-            if not batch.takes(message):
-                return True
-            batch.add(message)
-        return False
+    def _read_more(self, source: Source, wait_s: float) -> None:
+        self._unsent.extend(message_of(entry, self._standing.term) for entry in source.read(wait_s))
 
-    def _settle(self, wait_s: float) -> None:
+    def _settle(self, batch: Batch, wait_s: float) -> None:
         if not self._topic.settle(wait_s):
             if self._now_s() > self._sent_at_s + ACKNOWLEDGEMENT_S_MAX:
                 self._trouble.waiting()
             return
         self._trouble.over()
-        self._metrics.entries.inc(len(self._on_its_way))
-        self._metrics.commands.inc(sum(entry.command_count for entry in self._on_its_way))
-        self._metrics.bytes.inc(sum(len(entry.commands) + len(entry.events) for entry in self._on_its_way))
+        self._metrics.entries.inc(len(batch.messages))
+        self._metrics.commands.inc(sum(message.command_count for message in batch.messages))
+        self._metrics.bytes.inc(sum(len(message.value) for message in batch.messages))
         self._metrics.acknowledged_s.set_to_current_time()
-        self._exported(self._on_its_way[-1].last_sequence)
-        self._on_its_way.clear()
+        self._exported(batch.messages[-1].last_sequence)
+        self._on_its_way = None
 
     def _exported(self, sequence: int) -> None:
         self.exported_sequence = sequence

@@ -253,3 +253,13 @@ def test_a_setting_of_kafka_that_cannot_be_used_is_named(tmp_path: Path, line: s
 def test_brokers_are_a_list_of_addresses(tmp_path: Path, servers: str) -> None:
     with pytest.raises(ConfigError, match=r"kafka.bootstrap_servers: .* is not a"):
         load(tmp_path, f"{MINIMAL}[kafka]\nbootstrap_servers = {servers}\n")
+
+
+def test_the_example_of_kafka_in_the_production_file_can_be_used(tmp_path: Path) -> None:
+    lines = (CONFIGS / "production.toml").read_text().splitlines()
+    start = lines.index("#     [kafka]")
+    example = [line.removeprefix("#     ") for line in lines[start : lines.index("", start)]]
+    kafka = load(tmp_path, MINIMAL + "\n".join(example)).kafka
+    assert kafka is not None
+    assert (len(kafka.bootstrap_servers), kafka.security, kafka.sasl_mechanism) == (3, "tls", "SCRAM-SHA-512")
+    assert kafka.ca_file == Path("/etc/tally/kafka-ca.crt")
