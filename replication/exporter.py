@@ -35,7 +35,7 @@ from replication.leadership import Standing
 LINGER_S: Final = 0.05
 LOOK_EVERY_S: Final = 0.25
 RETRY_PAUSE_S_MIN: Final = 0.25
-RETRY_PAUSE_S_MAX: Final = 5.0
+RETRY_PAUSE_S_MAX: Final = 1.5  # with the time that a client waits for a broker: less than a supervisor's patience
 REMIND_EVERY_S: Final = 60.0
 ACKNOWLEDGEMENT_S_MAX: Final = 5.0  # later than that is worth a word in the log
 
@@ -98,6 +98,7 @@ class Exporter:
                 self._settle(self._on_its_way, wait_s)
             elif not self._standing.serving:
                 self._leave()
+                self._trouble.forget()
                 self._sleep(wait_s)
             elif self._source is None:
                 self._take_over()
@@ -210,6 +211,10 @@ class _Trouble:
     def over(self) -> None:
         if self._since_s:
             logger.info("exporting again, after %.0f s", time.time() - self._since_s)
+        self.forget()
+
+    def forget(self) -> None:
+        """It is another exporter's by now."""
         self._since_s, self._remind_at_s, self._pause_s = 0.0, 0.0, RETRY_PAUSE_S_MIN
         self._metrics.failing_since_s.set(0)
 
