@@ -4,8 +4,9 @@ A question must not hold up the replica that answers it, so each costs a bounded
 number of the archive's bytes. Where entries begin is remembered as it is found, one place for every so many bytes. A
 question about what lies far from all known places answers nothing, but it gets nearer: whoever asks again gets there.
 
-A stretch of events is handed out as it stands in the file; what verifies it is ``replication.archive`` and ``tally
-replay``. A single entry is verified against the chain value before it.
+A stretch of events or of whole entries is handed out as it stands in the file; what verifies it is
+``replication.archive``, ``tally replay`` and ``replication.entry_source``. A single entry is verified against the chain
+value before it.
 """
 
 from __future__ import annotations
@@ -64,6 +65,27 @@ class FoundEntry(NamedTuple):
     is_too_large: bool = False
 
 
+class EncodedEntries(NamedTuple):
+    """Whole entries (``engine.entry.encode_entry``) that follow a sequence without a gap.
+
+    ``chain_before`` is the chain value that this archive has before the first of them. ``more``: ask again, from the
+    last of these entries on, or (where there are none) as before, since the place was too far away. ``last_sequence``
+    is where this replica stands. ``first_missing`` is the first sequence that was asked for, if this archive does not
+    have it although the replica has executed it.
+
+    An entry that is larger than a window is handed out alone in ``piece``, the bytes from the asked offset on, of
+    ``entry_bytes`` in all; ``entries`` is empty then.
+    """
+
+    entries: list[bytes]
+    chain_before: bytes
+    more: bool
+    last_sequence: int
+    first_missing: int | None = None
+    piece: bytes = b""
+    entry_bytes: int = 0
+
+
 class _Head(NamedTuple):
     """Where an entry's frame begins in a window, how long its body is, and the fields of its header."""
 
@@ -74,6 +96,11 @@ class _Head(NamedTuple):
     command_count: int
     commands_length: int
     events_length: int
+
+    @property
+    def end(self) -> int:
+        """Where its frame ends in the window, or would."""
+        return self.offset + _FRAME.size + self.length
 
 
 class Places:
@@ -131,6 +158,57 @@ class ArchiveReader:
                 return _read_entry(file.fileno(), segment, start + head.offset, head)
         return FoundEntry(None) if len(window) < self._window_bytes else None
 
+    def encoded_after(self, sequence: int, last_sequence: int, offset: int = 0) -> EncodedEntries:
+        """The entries that follow ``sequence``, up to ``last_sequence``, which is where the replica stands.
+
+        ``offset`` is of use for an entry that does not fit into one answer. ArchiveDamaged if the file is not what was
+        written.
+        """
+        nothing = EncodedEntries([], b"", more=False, last_sequence=last_sequence)
+        if sequence >= last_sequence:
+            return nothing
+        segments = [segment for segment in list_segments(self._directory) if segment.first_sequence <= sequence + 1]
+        if not segments:
+            return nothing._replace(first_missing=sequence + 1)
+        segment = segments[-1]
+        places = self._places_of(segment)
+        start = places.at_or_before(sequence + 1)
+        with segment.path.open("rb") as file:
+            window = os.pread(file.fileno(), self._window_bytes, start)
+            found = self._whole_entries(window, start, places, sequence + 1, last_sequence)
+            if found:
+                first, last = found[0], found[-1]
+                chain_before = _chain_before(file.fileno(), segment, start + first.offset)
+                if first.end <= len(window):
+                    bodies = [window[head.offset + _FRAME.size : head.end] for head in found]
+                    more = last.first_sequence + last.command_count <= last_sequence
+                    return EncodedEntries(bodies, chain_before, more, last_sequence)
+                piece_bytes = max(0, min(self._window_bytes, first.length - offset))
+                piece = os.pread(file.fileno(), piece_bytes, start + first.offset + _FRAME.size + offset)
+                if offset + len(piece) < first.length and len(piece) < self._window_bytes:
+                    raise ArchiveDamaged(sequence + 1, "the file ends in the middle of the entry")
+                return EncodedEntries(
+                    [], chain_before, more=True, last_sequence=last_sequence, piece=piece, entry_bytes=first.length
+                )
+        if len(window) == self._window_bytes:
+            return nothing._replace(more=True)
+        return nothing._replace(first_missing=sequence + 1)
+
+    def _whole_entries(
+        self, window: bytes, start: int, places: Places, sequence: int, last_sequence: int
+    ) -> list[_Head]:
+        """The entries of a window from the one with ``sequence`` on that end in it; or the first, if it does not."""
+        found: list[_Head] = []
+        for head in self._walk(window, start, places, sequence):
+            if head.length != ENTRY_HEADER.size + head.commands_length + head.events_length + CHAIN_SIZE:
+                raise ArchiveDamaged(sequence, "the lengths in an entry's header do not fit its frame")
+            if found and head.end > len(window):
+                break
+            if head.first_sequence + head.command_count - 1 > last_sequence:
+                break
+            found.append(head)
+        return found
+
     def _search(self, segment: Segment, sequence: int, limit: int) -> Stretch:
         """Walk through one window of a segment, from the nearest known place."""
         places = self._places_of(segment)
@@ -178,14 +256,18 @@ def _read_entry(file: int, segment: Segment, offset: int, head: _Head) -> FoundE
     """The entry whose frame is at ``offset`` of the file."""
     if head.length > ENTRY_BYTES_MAX:
         return FoundEntry(None, is_too_large=True)
-    if offset == SEGMENT_HEADER_SIZE:
-        chain_before = read_segment_header(segment).previous_chain
-    else:
-        chain_before = os.pread(file, CHAIN_SIZE, offset - CHAIN_SIZE)  # where the entry before it ends
+    chain_before = _chain_before(file, segment, offset)
     body = os.pread(file, head.length, offset + _FRAME.size)
     if len(body) < head.length:
         return FoundEntry(None)  # the end of a copy that was made in the middle of an entry
     return FoundEntry(verified_entry(body, head.first_sequence, chain_before), chain_before)
+
+
+def _chain_before(file: int, segment: Segment, offset: int) -> bytes:
+    """The chain value before the entry whose frame is at ``offset`` of the file."""
+    if offset == SEGMENT_HEADER_SIZE:
+        return read_segment_header(segment).previous_chain
+    return os.pread(file, CHAIN_SIZE, offset - CHAIN_SIZE)  # where the entry before it ends
 
 
 def _events(file: int, window: bytes, start: int, head: _Head) -> ArchivedEvents:

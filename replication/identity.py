@@ -3,7 +3,9 @@
     tally://<cluster id, 32 hexadecimal digits>/<role>/<name>
     tally://70726f64756374696f6e5f74616c6c79/node/node-1
 
-A node's certificate may open and accept links, that of a gateway or an operator may only open them.
+A node's certificate may open and accept links, the others may only open them. A gateway may send commands and ask
+everything, an operator may ask everything and change the members, a reader (an exporter, a projector) may only ask for
+history.
 
 Source: docs/adr/0015-links-speak-mutual-tls.md
 """
@@ -16,14 +18,15 @@ from typing import Final, NamedTuple
 NODE: Final = "node"
 GATEWAY: Final = "gateway"
 OPERATOR: Final = "operator"
+READER: Final = "reader"
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,31}", re.ASCII)
-"""What nodes, gateways and operators may be called."""
+"""What nodes, gateways, operators and readers may be called."""
 
-_URI: Final = re.compile(rf"tally://([0-9a-f]{{32}})/({NODE}|{GATEWAY}|{OPERATOR})/({NAME.pattern})", re.ASCII)
+_URI: Final = re.compile(rf"tally://([0-9a-f]{{32}})/({NODE}|{GATEWAY}|{OPERATOR}|{READER})/({NAME.pattern})", re.ASCII)
 
 
 class Identity(NamedTuple):
-    """``cluster_id`` has 16 bytes, ``role`` is NODE, GATEWAY or OPERATOR, ``name`` is unique in both."""
+    """``cluster_id`` has 16 bytes, ``role`` is NODE, GATEWAY, OPERATOR or READER, ``name`` is unique in both."""
 
     cluster_id: bytes
     role: str
@@ -41,5 +44,5 @@ def parse_identity(uri: str) -> Identity:
     """The reverse of :attr:`Identity.uri`. ValueError if the text is anything else."""
     match = _URI.fullmatch(uri)
     if match is None:
-        raise ValueError(f"{uri!r} names no node, no gateway and no operator")
+        raise ValueError(f"{uri!r} names no node, gateway, operator or reader")
     return Identity(bytes.fromhex(match[1]), match[2], match[3])

@@ -32,13 +32,14 @@ from typing import Final, Self
 from replication.certificates import CA_CERTIFICATE, CA_DAYS, Authority, CertificateError, make_certificates
 from replication.config import Address, Config, NodeAddresses, load_config
 from replication.config_edit import add_group
-from replication.identity import GATEWAY, NODE, OPERATOR, Identity
+from replication.identity import GATEWAY, NODE, OPERATOR, READER, Identity
 from replication.market_groups import all_nodes
 from replication.private_directory import UNFINISHED, create_private_directory, sync_directory, write_private_file
 
 NODE_IDS: Final = ("node-1", "node-2", "node-3")
 GATEWAY_NAME: Final = "gateway-1"
 OPERATOR_NAME: Final = "operator-1"
+READER_NAME: Final = "reader-1"
 LOOPBACK: Final = "127.0.0.1"
 OPERATOR_KEY_ID: Final = "operator"
 
@@ -208,7 +209,7 @@ class LocalCluster:
             sync_directory(self.directory)
         # A node has one certificate, however many groups it hosts replicas of.
         holders = [(NODE, node_id) for node_id in all_nodes(config)]
-        holders += [(GATEWAY, GATEWAY_NAME), (OPERATOR, OPERATOR_NAME)]
+        holders += [(GATEWAY, GATEWAY_NAME), (OPERATOR, OPERATOR_NAME), (READER, READER_NAME)]
         missing = [
             Identity(config.cluster_id, role, name)
             for role, name in holders

@@ -24,7 +24,7 @@ from engine.invariants import assert_sound
 from engine.machine import Applied
 from engine.snapshot import snapshot_bytes, state_hash
 from engine.types import EXCHANGE_ACCOUNT
-from replication import member_desk, protocol
+from replication import member_desk, protocol, reads
 from replication.agreement import Agreement, Checkpoint
 from replication.config import FSYNC_MAJORITY, Config, node_addresses, node_data_dir, parse_address
 from replication.damaged_files import has_earlier_data
@@ -40,7 +40,6 @@ from replication.proposals import Outcome
 from replication.protocol import Answer, Query, Result, Status
 from replication.pysyncobj_adapter import RaftTiming
 from replication.read_desk import ReadDesk
-from replication.reads import QUESTIONS
 from replication.receipt_desk import ReceiptDesk
 from replication.replica import TIMESTAMP, keep_collector_quiet
 from replication.replicated_log import ReplicatedLog
@@ -165,7 +164,7 @@ class Node:
             node=node_id,
             now_ns=platform.time_ns,
         )
-        questions = {**QUESTIONS, "receipt": receipts.receipt}
+        questions = {**reads.QUESTIONS, "receipt": receipts.receipt}
         self._reads = ReadDesk(self.replica, self._log, platform.now_s, questions=questions)
         self._snapshot_sequence = self.replica.machine.sequence
         self.replica.reserve(config.engine.reserve_requests)  # now that a snapshot was taken over, if there is one
@@ -244,6 +243,9 @@ class Node:
             reply(Answer(0, self.replica.machine.sequence, self._details()))
         elif query.name == "state_hash":
             self._ask_state_hash(reply)
+        elif query.name == "entries" and query.min_sequence is None:
+            # What is archived is committed: no need to ask others, and a replica that is cut off may tell it too.
+            reply(reads.answer(self.replica, query.name, query.arguments))
         elif query.name not in member_desk.QUESTIONS:
             self._reads.ask(query, reply)
         elif is_operator:

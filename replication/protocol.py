@@ -42,6 +42,9 @@ FAILED: Final = 1  # certainly not in the log and never will be: safe to send el
 UNKNOWN: Final = 2  # may or may not happen: only a retry with the same id finds out
 MALFORMED: Final = 3  # the replica's door could not read the record: certainly did not happen
 
+READER_QUESTIONS: Final = frozenset(("entries", "status"))
+"""All that a reader's certificate may ask; it may send no commands."""
+
 # Why a replica does not answer a question (``Answer.error``). Another one may.
 NOT_LEADING: Final = "not leading"
 CUT_OFF: Final = "cut off from the others"
@@ -77,9 +80,9 @@ class Status(msgspec.Struct, frozen=True):
 
 
 class Query(msgspec.Struct, frozen=True):
-    """``name`` is one of the table in ``replication.reads``, or ``status`` or ``state_hash``, which every replica
-    answers about itself at once, or one of ``replication.member_desk``. ``min_sequence`` None asks for the newest
-    state, which only a leader has.
+    """``name`` is one of the table in ``replication.reads``, or ``status``, ``state_hash`` or ``entries``, which every
+    replica answers about itself at once, or one of ``replication.member_desk``. ``min_sequence`` None asks for the
+    newest state, which only a leader has; with one, ``entries`` waits for it like the others.
     """
 
     correlation: int

@@ -137,6 +137,11 @@ def _events(replica: Replica, after_sequence: int, limit: int) -> Any:
     return {"entries": [entry._asdict() for entry in found.entries], "more": found.more}
 
 
+def _entries(replica: Replica, after_sequence: int, offset: int = 0) -> Any:
+    """Raw history, for ``replication.entry_source``, which says what the fields mean."""
+    return replica.encoded_entries_after(after_sequence, offset)._asdict()
+
+
 QUESTIONS: Final[Mapping[str, Question]] = {
     "directory": _directory,
     "account": _account,
@@ -161,4 +166,5 @@ QUESTIONS: Final[Mapping[str, Question]] = {
     "sale": _sale,
     "subscriptions": _subscriptions,
     "events": _events,
+    "entries": _entries,
 }

@@ -22,7 +22,7 @@ from engine.machine import Applied, Machine
 from engine.snapshot import restore
 from replication.agreement import CHECKPOINT_EVERY_ENTRIES, Checkpoint
 from replication.archive import Archive, list_segments, read_segment, read_segment_header
-from replication.archive_reader import ArchiveReader, FoundEntry, Stretch
+from replication.archive_reader import ArchiveReader, EncodedEntries, FoundEntry, Stretch
 from replication.disk import DISK, Disk
 from replication.snapshots import SnapshotMeta, SnapshotPoint
 
@@ -111,6 +111,11 @@ class Replica:
         """What the archive has after a command, as far as one question looks (``replication.archive_reader``)."""
         self.flush_archive()
         return self._reader.entries_after(sequence, limit)
+
+    def encoded_entries_after(self, sequence: int, offset: int = 0) -> EncodedEntries:
+        """The archived entries after a command as they are encoded (``replication.archive_reader``)."""
+        self.flush_archive()
+        return self._reader.encoded_after(sequence, self.machine.sequence, offset)
 
     def find_entry(self, sequence: int) -> FoundEntry | None:
         """The archived entry with a command; None: not found yet, ask again (``replication.archive_reader``)."""

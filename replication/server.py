@@ -1,4 +1,4 @@
-"""The door for gateways, for relays of other groups and for operators.
+"""The door for gateways, for relays of other groups, for operators and for readers of history.
 
 It authenticates links, takes commands and questions, sends outcomes and answers.
 
@@ -16,7 +16,7 @@ from typing import Final, Protocol
 from engine.codec import CodecError, decode_command
 from replication import protocol
 from replication.handshake import HANDSHAKE_FRAME_BYTES_MAX, HandshakeRefused, check_hello, hello, require_peer
-from replication.identity import GATEWAY, NODE, OPERATOR
+from replication.identity import GATEWAY, NODE, OPERATOR, READER
 from replication.links import FramedSocket
 from replication.poller import EventSource
 from replication.protocol import Answer, ProtocolError, Query, Result, Status
@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 BACKLOG_BYTES_MAX: Final = 64 * 1024 * 1024  # a gateway that reads slower than that is cut off
 HANDSHAKE_TIME_S: Final = 5.0
 UNAUTHENTICATED_LINKS_MAX: Final = 64
+
+_ROLES: Final = (GATEWAY, NODE, OPERATOR, READER)
 
 
 class Listening(Protocol):
@@ -60,7 +62,7 @@ class Desk(Protocol):
 
 
 class DoorLink:
-    """One link of a gateway, of a node whose group sends a transfer, or of an operator."""
+    """One link of a gateway, of a node whose group sends a transfer, of an operator or of a reader."""
 
     def __init__(self, door: Door, sock: socket.socket, host: str) -> None:
         self.opened_at_s = door.now_s()
@@ -106,7 +108,7 @@ class DoorLink:
     def _on_secured(self) -> None:
         try:
             peer = self.socket.peer()
-            require_peer(peer, cluster_id=self._door.credentials.identity.cluster_id, roles=(GATEWAY, NODE, OPERATOR))
+            require_peer(peer, cluster_id=self._door.credentials.identity.cluster_id, roles=_ROLES)
         except (HandshakeRefused, ValueError) as error:
             self.refuse(error)
             return
@@ -137,8 +139,8 @@ class DoorLink:
         self.send(protocol.encode_message(self._door.desk.status()))
 
     def _on_submit(self, frame: bytes) -> None:
-        if self.role == OPERATOR:
-            raise ProtocolError("an operator sends no commands here")
+        if self.role in (OPERATOR, READER):
+            raise ProtocolError(f"a certificate of role {self.role!r} sends no commands here")
         for correlation, command in protocol.decode_submit(frame):
             try:
                 decode_command(command)
@@ -157,6 +159,10 @@ class DoorLink:
         def reply(answer: Answer) -> None:
             self.send(protocol.encode_message(Answer(correlation, answer.sequence, answer.value, answer.error)))
 
+        if self.role == READER and query.name not in protocol.READER_QUESTIONS:
+            allowed = " and ".join(sorted(protocol.READER_QUESTIONS))
+            reply(Answer(0, 0, None, f"a reader's certificate may ask for {allowed}, not for {query.name!r}"))
+            return
         self._door.desk.ask(query, reply, is_operator=self.role == OPERATOR)
 
     def _on_closed(self, reason: str) -> None:

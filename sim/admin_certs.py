@@ -1,4 +1,4 @@
-"""``tally admin certs``: the certificates with which nodes, gateways and operators prove who they are."""
+"""``tally admin certs``: the certificates with which nodes, gateways, operators and readers prove who they are."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from replication.certificates import CA_CERTIFICATE, CA_KEY, Authority, CertificateError, make_certificates
 from replication.config import Config, ConfigError, load_config
-from replication.identity import GATEWAY, NAME, NODE, OPERATOR, Identity
+from replication.identity import GATEWAY, NAME, NODE, OPERATOR, READER, Identity
 from replication.market_groups import all_nodes, groups_of_node
 from replication.private_directory import create_private_directory
 
@@ -21,8 +21,8 @@ _DAYS: Final = 365
 _DAYS_MAX: Final = 3_650
 
 _DESCRIPTION: Final = """\
-Makes certificates for the nodes that a configuration names, for some of them, for gateways or for operators. The first
-call makes the cluster's CA too: ca.crt goes to every machine, ca.key to none of them. Nothing is overwritten.
+Makes certificates for the nodes that a configuration names, for some of them, for gateways, operators or readers. The
+first call makes the cluster's CA too: ca.crt goes to every machine, ca.key to none of them. Nothing is overwritten.
 """
 _EXAMPLES: Final = """\
 examples:
@@ -32,6 +32,8 @@ examples:
       certificates for two gateways
   tally admin certs --config production.toml --out tls --operator operator-1
       one for an operator, who may change the members of the cluster (tally admin member)
+  tally admin certs --config production.toml --out tls --reader reader-1
+      one for a program that reads the history and may change nothing
   tally admin certs --config production.toml --out tls --node node-4 --days 90
       one for a node that the file names since today
   tally admin certs --config production.toml --ca tls --out tls-2027
@@ -56,6 +58,7 @@ def add_parser(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--operator", action="append", default=[], metavar="NAME", help="an operator instead of all nodes"
     )
+    parser.add_argument("--reader", action="append", default=[], metavar="NAME", help="a reader instead of all nodes")
     parser.add_argument("--days", type=_days, default=_DAYS, metavar="N", help="how long they are valid (%(default)s)")
     parser.set_defaults(run=run)
 
@@ -64,7 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Make the files and say what they are for. Answers the exit code."""
     try:
         config = load_config(arguments.config)
-        identities = _identities(config, arguments.node, arguments.gateway, arguments.operator)
+        others = {GATEWAY: arguments.gateway, OPERATOR: arguments.operator, READER: arguments.reader}
+        identities = _identities(config, arguments.node, others)
         now = datetime.datetime.now(datetime.UTC)
         ca_dir = arguments.ca or arguments.out
         authority = _authority(config, ca_dir, may_create=arguments.ca is None, now=now)
@@ -84,10 +88,10 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _identities(config: Config, nodes: list[str], gateways: list[str], operators: list[str]) -> list[Identity]:
+def _identities(config: Config, nodes: list[str], names_by_role: dict[str, list[str]]) -> list[Identity]:
     for name in nodes:
         groups_of_node(config, name)
-    others = [(GATEWAY, name) for name in gateways] + [(OPERATOR, name) for name in operators]
+    others = [(role, name) for role, names in names_by_role.items() for name in names]
     for role, name in others:
         if NAME.fullmatch(name) is None:
             raise CertificateError(f"{name!r} is no name of a {role}: lower-case letters, digits and '-', at most 32.")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from replication.config import Config, load_config
-from replication.identity import GATEWAY, NODE
+from replication.identity import GATEWAY, NODE, READER
 from replication.tls import load_credentials
 from sim.admin import main
 
@@ -66,6 +66,8 @@ def test_single_ones_are_added_later_by_the_same_authority(config: Config) -> No
     in_90_days_s = (datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=90)).timestamp()
     assert expires_s == pytest.approx(in_90_days_s, abs=60)
     assert not config.certificate_file("node-3").exists()
+    assert certs(config, "--reader", "reader-1") == 0
+    load_credentials(config, READER, "reader-1")
 
 
 def test_nothing_is_overwritten_and_renewal_goes_to_another_folder(
