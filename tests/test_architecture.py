@@ -29,6 +29,7 @@ ARROWS = {
         "engine.types",
         "replication.handshake",
         "replication.identity",
+        "replication.kafka_clients",
         "replication.protocol",
         "replication.refusals",
         "replication.tls",
