@@ -103,6 +103,13 @@ class GatewaySettings:
 
 
 @dataclass(frozen=True)
+class ProjectionsSettings:
+    """``database`` is where the read models are kept: a file of SQLite, or the URL of a PostgreSQL database."""
+
+    database: Path | str = Path("projections/projections.sqlite")
+
+
+@dataclass(frozen=True)
 class Config:
     """One cluster, as ``path`` describes it. Paths are absolute; ``nodes`` is sorted by node id.
 
@@ -130,6 +137,7 @@ class Config:
     log: LogSettings
     engine: EngineSettings
     gateway: GatewaySettings
+    projections: ProjectionsSettings = ProjectionsSettings()
     kafka: KafkaSettings | None = None
 
     def certificate_file(self, name: str) -> Path:
@@ -175,6 +183,7 @@ def load_config(path: Path) -> Config:
         log=_read_log(root.table("log")),
         engine=_read_engine(root.table("engine")),
         gateway=_read_gateway(root.table("gateway")),
+        projections=_read_projections(root.table("projections")),
         kafka=_read_kafka(root.table("kafka")) if "kafka" in document else None,
     )
     root.refuse_unknown_keys()
@@ -310,6 +319,14 @@ def _read_gateway(table: _Table) -> GatewaySettings:
     timeout_ms = table.integer("request_timeout_ms", 100, 600_000, GatewaySettings.request_timeout_ms)
     table.refuse_unknown_keys()
     return GatewaySettings(host, port, timeout_ms)
+
+
+def _read_projections(table: _Table) -> ProjectionsSettings:
+    """What begins with the name of a scheme is a URL, everything else a file."""
+    text = table.text("database", re.compile(r".*"), "a file, or a URL such as postgresql://tally@127.0.0.1/tally", "")
+    database = text if "://" in text else table.file("database", default=str(ProjectionsSettings.database))
+    table.refuse_unknown_keys()
+    return ProjectionsSettings(database)
 
 
 def _read_kafka(table: _Table) -> KafkaSettings:

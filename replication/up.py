@@ -7,8 +7,9 @@ cluster was. This process only supervises (replication.supervisor); all work is 
                +-- tally node --node node-2
                +-- tally node --node node-3
                +-- tally gateway                 stage 2
-               +-- tally exporter --node node-1  stage 3, once all are ready, with Kafka: one beside each replica
-               +-- tally ingress
+               +-- tally projector               stage 3, once the exchange is ready
+               +-- tally exporter --node node-1  with Kafka: one beside each replica
+               +-- tally ingress                 with Kafka
                +-- tally demo                    stage 4
 """
 
@@ -89,9 +90,11 @@ def _run(options: UpOptions, cluster: LocalCluster, port: int) -> int:
         supervisor.start([_child(options, "gateway", "gateway", *common, *edge)])
         if _wait_until_ready(supervisor, address, cluster.log_dir):
             supervisor.declare_working()
+            readers = [_child(options, "projector", "projector", *common)]
             if config.kafka is not None:
                 ingress = _child(options, "ingress", "ingress", *common, "--name", GATEWAY_NAME)
-                supervisor.start([*_exporters(options, config, list(config.groups)), ingress])
+                readers += [*_exporters(options, config, list(config.groups)), ingress]
+            supervisor.start(readers)
             if options.demo:
                 demo = ("--url", f"http://{address}", "--data", str(cluster.directory))
                 supervisor.start([_child(options, "demo", "demo", *demo)])

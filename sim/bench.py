@@ -5,6 +5,7 @@ log       entries per second that three replicas commit, fsync on, beside stock 
 http      committed orders per second through HTTP, gateway and three replicas, fsync on
 failover  time from SIGKILL of the leader to the next acknowledged order
 export    entries and events per second that an exporter brings from the replicas' archives to a Kafka broker
+projector commands per second into the read models' tables, and how soon an order is in them
 restart   time of a replica to execute again what was committed after its snapshot
 catch-up  time of a replica that stood still to reach the others, by a snapshot, while orders flow
 
@@ -27,11 +28,13 @@ from typing import Any, Final
 from kafka.errors import KafkaError
 from tqdm import tqdm
 
+from projections.database import DatabaseError, database_url, sqlite_url
 from sim.bench_catch_up import NoCatchUp, measure_catch_up
 from sim.bench_engine import BOTH, FORMS, Options, bench_engine
 from sim.bench_engine_workloads import NAMES
 from sim.bench_export import measure_export
 from sim.bench_log import IN_FLIGHT, BenchFailed, measure_log, print_results
+from sim.bench_projector import make_history, measure_lag, measure_rebuild, wait_for_projector
 from sim.bench_restart import measure_restart
 from sim.client import Client, order_item
 from sim.kafka_broker import KafkaUnavailable
@@ -50,6 +53,7 @@ examples:
   tally bench export --seconds 5 --runs 3        with a broker of its own: needs Java and Maven
   tally bench export --kafka 127.0.0.1:9092      with one that runs
   tally bench restart --commands 1000000 --history 9000000 --json
+  tally bench projector --runs 3 --database postgresql://tally@127.0.0.1/bench
 """
 
 
@@ -64,7 +68,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("all", "engine", "log", "http", "failover", "export", "restart", "catch-up"),
+        choices=("all", "engine", "log", "http", "failover", "export", "restart", "catch-up", "projector"),
         default="all",
     )
     parser.add_argument("--workload", choices=NAMES, help="engine: one of them instead of all")
@@ -74,13 +78,15 @@ def main(argv: list[str]) -> int:
         type=_positive,
         metavar="N",
         help="engine: of each workload, in deep the orders that rest (1000000, interpreted 200000; flash1: all, "
-        "interpreted 400000); restart: 1000000",
+        "interpreted 400000); restart: 1000000; projector: 200000",
     )
     parser.add_argument(
         "--history", type=_whole, default=0, metavar="N", help="restart: commands that the snapshot has (%(default)s)"
     )
     parser.add_argument("--seed", type=int, default=1, help="of the engine's workloads (%(default)s)")
-    parser.add_argument("--runs", type=_positive, default=5, metavar="N", help="engine, export (%(default)s)")
+    parser.add_argument(
+        "--runs", type=_positive, default=5, metavar="N", help="of engine, export, projector (%(default)s)"
+    )
     parser.add_argument("--file", type=Path, help="engine: the workload of flash1, .bin or .bin.xz")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="engine: draw the results, such as engine.png")
     parser.add_argument(
@@ -92,6 +98,8 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--kafka", metavar="HOST:PORT", help="export: a broker that runs, instead of one of its own")
     parser.add_argument("--kills", type=_positive, default=10, metavar="N", help="failover (%(default)s)")
+    parser.add_argument("--orders", type=_positive, default=300, metavar="N", help="projector: to time (%(default)s)")
+    parser.add_argument("--database", metavar="URL", help="projector: one to be emptied and filled besides SQLite")
     parser.add_argument("--json", action="store_true", help="print results as JSON")
     arguments = parser.parse_args(argv)
     benches: dict[str, Callable[[argparse.Namespace], int | None]] = {
@@ -102,6 +110,7 @@ def main(argv: list[str]) -> int:
         "export": _export,
         "restart": _restart,
         "catch-up": _catch_up,
+        "projector": _projector,
     }
     for name, bench in benches.items():
         if arguments.what in ("all", name):
@@ -232,6 +241,24 @@ def _catch_up(arguments: argparse.Namespace) -> int:
             print(f"tally bench catch-up: {error}", file=sys.stderr)
             return 1
     _print(measured, as_json=arguments.json)
+    return 0
+
+
+def _projector(arguments: argparse.Namespace) -> int:
+    entries = make_history(arguments.commands or 200_000, arguments.seed)
+    with tempfile.TemporaryDirectory(prefix="tally-bench-") as folder:
+        urls = [sqlite_url(Path(folder) / "bench.sqlite")]
+        try:
+            urls += [database_url(arguments.database)] if arguments.database else []
+            for url in urls:
+                _print(measure_rebuild(url, entries, arguments.runs), as_json=arguments.json)
+        except DatabaseError as error:
+            print(f"tally bench projector: {error}", file=sys.stderr)
+            return 1
+    with tempfile.TemporaryDirectory(prefix="tally-bench-") as folder, LocalExchange(Path(folder)) as exchange:
+        trader = _trader(exchange)
+        wait_for_projector(exchange.directory)
+        _print(measure_lag(exchange, trader, arguments.orders), as_json=arguments.json)
     return 0
 
 

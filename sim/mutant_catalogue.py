@@ -30,6 +30,7 @@ CATALOGUES: Final = (
     "sim/mutants-links.txt",
     "sim/mutants-groups.txt",
     "sim/mutants-kafka.txt",
+    "sim/mutants-projections.txt",
 )
 
 

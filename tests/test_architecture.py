@@ -35,7 +35,15 @@ ARROWS = {
         "replication.tls",
         "projections",
     ),
-    "projections": ("projections", "engine.amounts", "engine.codec", "engine.entry", "engine.events", "engine.types"),
+    "projections": (
+        "projections",
+        "engine.amounts",
+        "engine.codec",
+        "engine.commands",
+        "engine.entry",
+        "engine.events",
+        "engine.types",
+    ),
     "sim": (*PACKAGES,),
     "tally": (*PACKAGES,),
 }

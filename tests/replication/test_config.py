@@ -69,6 +69,14 @@ def test_certificates_and_keys_are_found_by_the_name_of_their_holder(tmp_path: P
     assert config.key_file("node-2") == tmp_path / "own.key"
 
 
+def test_read_models_are_in_a_file_or_at_a_url(tmp_path: Path) -> None:
+    assert load(tmp_path, MINIMAL).projections.database == tmp_path / "projections/projections.sqlite"
+    config = load(tmp_path, MINIMAL + '[projections]\ndatabase = "models.sqlite"\n')
+    assert config.projections.database == tmp_path / "models.sqlite"
+    config = load(tmp_path, MINIMAL + '[projections]\ndatabase = "postgresql://tally@10.0.9.20/tally"\n')
+    assert config.projections.database == "postgresql://tally@10.0.9.20/tally"
+
+
 def test_an_address_is_written_as_it_is_read(tmp_path: Path) -> None:
     config = load(tmp_path, MINIMAL)
     assert [str(address) for address in config.nodes["node-3"]] == ["[::1]:7103", "replica.example:7203"]
@@ -86,6 +94,7 @@ def test_production_shows_the_defaults() -> None:
     assert production.log == type(production.log)()
     assert production.engine == type(production.engine)()
     assert production.gateway == type(production.gateway)()
+    assert production.projections.database == production.path.parent / type(production.projections).database
 
 
 @pytest.mark.parametrize(
@@ -130,6 +139,9 @@ def test_a_fault_is_named_with_its_place(tmp_path: Path, old: str, new: str, com
         ("[log]\nsnapshot_every_commands = 0", "log.snapshot_every_commands: 0 is not a whole number"),
         ("[engine]\nreserve_requests = -1", "engine.reserve_requests: -1 is not a whole number from 0 to 100000000"),
         ("[engine]\nreserve = 1", "engine.reserve: this key is not known"),
+        ("[projections]\ndatabase = 5", "projections.database: 5 is not a file, or a URL such as"),
+        ("[projections]\ndatabase = ''", "projections.database: '' is not a path"),
+        ("[projections]\nurl = ''", "projections.url: this key is not known"),
         ("[gateway]\nport = 70000", "gateway.port: 70000 is not a whole number from 1 to 65535"),
         ('[gateway]\nhost = ""', "gateway.host: '' is not a host name"),
     ],
