@@ -17,7 +17,6 @@ _SQLITE: Final = "sqlite"
 _DRIVERS: Final = {_SQLITE: "sqlite+pysqlite", "postgresql": "postgresql+psycopg"}
 _BUSY_TIMEOUT_MS: Final = 10_000
 _PAGE_CACHE_KIB: Final = 65_536
-_NEVER: Final = 0
 
 
 class DatabaseError(Exception):
@@ -47,8 +46,12 @@ def is_sqlite(url: URL) -> bool:
 
 
 def writing_engine(url: URL) -> Engine:
-    """For the one process that writes. Connects when it is first used."""
-    return _engine(url, "BEGIN IMMEDIATE", "PRAGMA synchronous=FULL")
+    """For the one process that writes. Connects when it is first used.
+
+    SQLite does not wait for the disk at each commit (``synchronous=NORMAL``). A power loss may take the last
+    transactions back, whole and in order; rows and position go back together, and what is missing is read again.
+    """
+    return _engine(url, "BEGIN IMMEDIATE", "PRAGMA synchronous=NORMAL")
 
 
 def reading_engine(url: URL) -> Engine:

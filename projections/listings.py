@@ -62,6 +62,8 @@ class Market:
 
     def fee_ppm(self, *, taker: bool, volume_units: int) -> int:
         """What an account with this volume pays: the highest tier that it reached, else the listed fee."""
+        if not self.tiers:
+            return self.taker_fee_ppm if taker else self.maker_fee_ppm
         listed = FeeTier(0, self.maker_fee_ppm, self.taker_fee_ppm)
         tier = next((tier for tier in reversed(self.tiers) if volume_units >= tier.volume_units), listed)
         return tier.taker_fee_ppm if taker else tier.maker_fee_ppm

@@ -9,58 +9,59 @@ from operator import attrgetter
 
 from engine.amounts import ceil_div
 from engine.events import OrderAccepted
-from engine.types import BUY, FEE_SCALE, LIMIT, MARKET, MARKET_BUDGET, NO_TRIGGER, NOT_CLOSED, OPEN, STOP, WAITING
+from engine.types import BUY, FEE_SCALE, LIMIT, MARKET, MARKET_BUDGET, NO_TRIGGER, OPEN, STOP, WAITING
 from projections.listings import Market
 from projections.moment import EventsDisagree, Moment
 from projections.rows import OrderRow
 
 
 class OpenOrder:
-    """The columns of ``orders``, to be changed."""
+    """The columns of ``orders``, to be changed. What is not said of a new order is 0: open, and nothing special."""
 
-    __slots__ = OrderRow._fields
+    group_id = 0
+    order_id = 0
+    account_id = 0
+    market_id = 0
+    side = 0
+    order_type = 0
+    time_in_force = 0
+    post_only = 0
+    self_trade = 0
+    status = 0
+    close_reason = 0
+    price_ticks = 0
+    quantity_lots = 0
+    budget_units = 0
+    open_lots = 0
+    executed_lots = 0
+    prevented_lots = 0
+    cancelled_lots = 0
+    notional_units = 0
+    fee_units = 0
+    fee_overpaid_ppm = 0
+    held_units = 0
+    trigger = 0
+    stop_ticks = 0
+    trail_ticks = 0
+    trail_ppm = 0
+    display_lots = 0
+    visible_lots = 0
+    expires_at_ns = 0
+    linked_order_id = 0
+    created_sequence = 0
+    created_index = 0
+    accepted_at_ns = 0
+    updated_sequence = 0
+    updated_index = 0
+    updated_at_ns = 0
+    client_order_id = ""
 
-    group_id: int
-    order_id: int
-    account_id: int
-    market_id: int
-    side: int
-    order_type: int
-    time_in_force: int
-    post_only: int
-    self_trade: int
-    status: int
-    close_reason: int
-    price_ticks: int
-    quantity_lots: int
-    budget_units: int
-    open_lots: int
-    executed_lots: int
-    prevented_lots: int
-    cancelled_lots: int
-    notional_units: int
-    fee_units: int
-    fee_overpaid_ppm: int
-    held_units: int
-    trigger: int
-    stop_ticks: int
-    trail_ticks: int
-    trail_ppm: int
-    display_lots: int
-    visible_lots: int
-    expires_at_ns: int
-    linked_order_id: int
-    client_order_id: str
-    created_sequence: int
-    created_index: int
-    accepted_at_ns: int
-    updated_sequence: int
-    updated_index: int
-    updated_at_ns: int
-
-    def __init__(self, row: OrderRow) -> None:
+    @classmethod
+    def of_row(cls, row: OrderRow) -> OpenOrder:
+        order = cls()
         for name, value in zip(row._fields, row, strict=True):
-            setattr(self, name, value)
+            setattr(order, name, value)
+        return order
 
     def as_row(self) -> OrderRow:
         return OrderRow._make(_VALUES(self))
@@ -125,44 +126,21 @@ _VALUES = attrgetter(*OrderRow._fields)
 
 
 def accepted(event: OrderAccepted, moment: Moment) -> OpenOrder:
-    return OpenOrder(
-        OrderRow(
-            group_id=moment.group_id,
-            order_id=event.order_id,
-            account_id=event.account_id,
-            market_id=event.market_id,
-            side=event.side,
-            order_type=event.order_type,
-            time_in_force=event.time_in_force,
-            post_only=event.post_only,
-            self_trade=event.self_trade,
-            status=OPEN,
-            close_reason=NOT_CLOSED,
-            price_ticks=event.price_ticks,
-            quantity_lots=event.quantity_lots,
-            budget_units=event.budget_units,
-            open_lots=event.quantity_lots,
-            executed_lots=0,
-            prevented_lots=0,
-            cancelled_lots=0,
-            notional_units=0,
-            fee_units=0,
-            fee_overpaid_ppm=0,
-            held_units=0,
-            trigger=NO_TRIGGER,
-            stop_ticks=0,
-            trail_ticks=0,
-            trail_ppm=0,
-            display_lots=0,
-            visible_lots=0,
-            expires_at_ns=0,
-            linked_order_id=0,
-            client_order_id=event.client_order_id.decode(),
-            created_sequence=moment.sequence,
-            created_index=moment.event_index,
-            accepted_at_ns=moment.timestamp_ns,
-            updated_sequence=moment.sequence,
-            updated_index=moment.event_index,
-            updated_at_ns=moment.timestamp_ns,
-        )
-    )
+    order = OpenOrder()
+    order.group_id = moment.group_id
+    order.order_id = event.order_id
+    order.account_id = event.account_id
+    order.market_id = event.market_id
+    order.side = event.side
+    order.order_type = event.order_type
+    order.time_in_force = event.time_in_force
+    order.post_only = event.post_only
+    order.self_trade = event.self_trade
+    order.price_ticks = event.price_ticks
+    order.quantity_lots = order.open_lots = event.quantity_lots
+    order.budget_units = event.budget_units
+    order.client_order_id = event.client_order_id.decode()
+    order.created_sequence = order.updated_sequence = moment.sequence
+    order.created_index = order.updated_index = moment.event_index
+    order.accepted_at_ns = order.updated_at_ns = moment.timestamp_ns
+    return order

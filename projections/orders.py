@@ -62,7 +62,7 @@ class Orders:
 
     def restore(self, rows: Iterable[OrderRow]) -> None:
         for row in rows:
-            order = OpenOrder(row)
+            order = OpenOrder.of_row(row)
             self._open[order.order_id] = order
             if order.trails:
                 self._trailing_in(order.market_id).add(order)

@@ -5,7 +5,8 @@ Folds make them and know nothing of databases; ``projections.store`` writes them
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple
 
 
 class MinuteRow(NamedTuple):
@@ -241,8 +242,13 @@ class Rows(NamedTuple):
     transfers: list[TransferRow]
     sales: list[SaleRow]
 
+    def by_table(self) -> Iterator[tuple[str, Sequence[tuple[Any, ...]]]]:
+        """The name of each table, and its rows."""
+        for name in self._fields:
+            yield name, getattr(self, name)
 
-ADDED_ONLY = ("minutes", "trades", "ledger_lines")
+
+ADDED_ONLY: Final = Rows._fields[:3]
 
 
 class Kept(NamedTuple):

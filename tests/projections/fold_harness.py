@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Any
 
@@ -53,14 +53,10 @@ def new_tables() -> Tables:
 
 def write(tables: Tables, rows: Rows) -> None:
     """Keep the newest row of each key."""
-    for name, changed in zip(Rows._fields, rows, strict=True):
+    for name, changed in rows.by_table():
         for row in changed:
             tables[name][row[: key_size(name)]] = row
 
 
 def key_size(name: str) -> int:
     return KEY_SIZES[name]
-
-
-def values(rows: Iterable[Any]) -> list[Any]:
-    return sorted(rows)
