@@ -21,6 +21,7 @@ from gateway import (
     all_groups,
     events,
     group_transfers,
+    history,
     markets,
     oco,
     orders,
@@ -34,6 +35,7 @@ from gateway import (
 from gateway.edge import Edge
 from gateway.endpoint import BATCH_BODY_BYTES_MAX, BODY_BYTES_MAX, Access, Call, Endpoint, Handler, Reply, encode_body
 from gateway.errors import ApiError, Internal, MethodNotAllowed, NotFound
+from gateway.history_routes import ADMIN, QUESTIONS
 
 PUBLIC, SIGNED, OPERATOR = Access.PUBLIC, Access.SIGNED, Access.OPERATOR
 PLACE_PATH: Final = "/v1/orders"
@@ -111,6 +113,11 @@ def build_app(edge: Edge) -> Starlette:
         route("GET", "/", page.show_index, PUBLIC),
         route("GET", "/static/{name}", page.show_asset, PUBLIC),
     ]
+
+    for question in QUESTIONS:
+        for path in question.paths:
+            access = PUBLIC if question.public else OPERATOR if path.startswith(ADMIN) else SIGNED
+            routes.append(route("GET", path, history.forward, access, home=True))
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:

@@ -109,6 +109,8 @@ class Config:
     those of the default one; ``replication.market_groups`` makes the same of another. ``home`` is the group whose log
     has the accounts and API keys.
 
+    ``query_address`` is where the query server listens, if there is one.
+
     ``certificate_files`` and ``key_files`` are patterns: ask :meth:`certificate_file` and :meth:`key_file`.
     """
 
@@ -127,6 +129,7 @@ class Config:
     log: LogSettings
     engine: EngineSettings
     gateway: GatewaySettings
+    query_address: Address | None
 
     def certificate_file(self, name: str) -> Path:
         """Where the certificate of one node or gateway is."""
@@ -171,6 +174,7 @@ def load_config(path: Path) -> Config:
         log=_read_log(root.table("log")),
         engine=_read_engine(root.table("engine")),
         gateway=_read_gateway(root.table("gateway")),
+        query_address=_read_query(root.table("query")),
     )
     root.refuse_unknown_keys()
     return config
@@ -305,6 +309,13 @@ def _read_gateway(table: _Table) -> GatewaySettings:
     timeout_ms = table.integer("request_timeout_ms", 100, 600_000, GatewaySettings.request_timeout_ms)
     table.refuse_unknown_keys()
     return GatewaySettings(host, port, timeout_ms)
+
+
+def _read_query(table: _Table) -> Address | None:
+    """Where the query server listens. Without it there is none: gateways refuse questions about the history."""
+    address = table.address("address") if "address" in table.keys() else None  # noqa: SIM118 (not a dictionary)
+    table.refuse_unknown_keys()
+    return address
 
 
 class _Table:
