@@ -33,6 +33,7 @@ examples:
   tally import bitstamp orders.csv.xz    replay a recorded day of orders into the running exchange
   tally load --seconds 10                how many orders a second are committed over HTTP
   tally admin group list                 the market groups, their leaders and markets
+  tally projector status --config c.toml where the read models stand
   tally accept                           play the acceptance scenarios on the running exchange
   tally judge normal-seed23.bin.xz       execute a workload of a public benchmark and hash what was reported
   tally sim --seed 7                     break a simulated cluster in every way and see whether it keeps its promises
@@ -122,7 +123,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = build_parser()
     # What follows these is for parsers of their own.
     arguments, rest = parser.parse_known_args(argv)
-    if rest and arguments.run not in (_admin, _bench):
+    if rest and arguments.run not in (_admin, _bench, _projector):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     arguments.rest = rest
     try:
@@ -179,6 +180,9 @@ def build_parser() -> argparse.ArgumentParser:
         help='JSON {"key_id", "secret"}: an API key of the operator, created if it does not exist yet',
     )
     gateway.set_defaults(run=_gateway)
+
+    projector = commands.add_parser("projector", help="keep the read models in a database", add_help=False)
+    projector.set_defaults(run=_projector)
 
     call = commands.add_parser("call", help="send one signed request and print the answer")
     call.add_argument("method", choices=("GET", "POST", "PUT", "PATCH", "DELETE"))
@@ -391,6 +395,12 @@ def _gateway(arguments: argparse.Namespace) -> int:
         return _fail("gateway", error)
     serve(options)
     return 0
+
+
+def _projector(arguments: argparse.Namespace) -> int:
+    from sim.projector import main as projector
+
+    return projector(arguments.rest)
 
 
 def _call(arguments: argparse.Namespace) -> int:

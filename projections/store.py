@@ -82,9 +82,14 @@ class Store:
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        self._connection.invalidate()  # whatever it was doing: nothing of it is kept
-        self._connection.close()
-        self._release()
+        self.close()
+
+    def close(self) -> None:
+        """Let another process write. Nothing of a transaction under way is kept."""
+        if not self._connection.closed:
+            self._connection.invalidate()
+            self._connection.close()
+            self._release()
 
     def load(self, group_name: str) -> GroupFold:
         """What a group's fold goes on from; one that is new here begins at the beginning."""

@@ -102,6 +102,13 @@ class GatewaySettings:
 
 
 @dataclass(frozen=True)
+class ProjectionsSettings:
+    """``database`` is where the read models are kept: a file of SQLite, or the URL of a PostgreSQL database."""
+
+    database: Path | str = Path("projections/projections.sqlite")
+
+
+@dataclass(frozen=True)
 class Config:
     """One cluster, as ``path`` describes it. Paths are absolute; ``nodes`` is sorted by node id.
 
@@ -129,7 +136,8 @@ class Config:
     log: LogSettings
     engine: EngineSettings
     gateway: GatewaySettings
-    query_address: Address | None
+    projections: ProjectionsSettings = ProjectionsSettings()
+    query_address: Address | None = None
 
     def certificate_file(self, name: str) -> Path:
         """Where the certificate of one node or gateway is."""
@@ -174,6 +182,7 @@ def load_config(path: Path) -> Config:
         log=_read_log(root.table("log")),
         engine=_read_engine(root.table("engine")),
         gateway=_read_gateway(root.table("gateway")),
+        projections=_read_projections(root.table("projections")),
         query_address=_read_query(root.table("query")),
     )
     root.refuse_unknown_keys()
@@ -316,6 +325,14 @@ def _read_query(table: _Table) -> Address | None:
     address = table.address("address") if "address" in table.keys() else None  # noqa: SIM118 (not a dictionary)
     table.refuse_unknown_keys()
     return address
+
+
+def _read_projections(table: _Table) -> ProjectionsSettings:
+    """What begins with the name of a scheme is a URL, everything else a file."""
+    text = table.text("database", re.compile(r".*"), "a file, or a URL such as postgresql://tally@127.0.0.1/tally", "")
+    database = text if "://" in text else table.file("database", default=str(ProjectionsSettings.database))
+    table.refuse_unknown_keys()
+    return ProjectionsSettings(database)
 
 
 class _Table:

@@ -8,6 +8,7 @@
     operator.key     JSON {"key_id", "secret"}: the operator's API key
     data/node-1/     what one replica keeps (data/node-2, data/node-3)
     data/groups/     the same of the other market groups, where there are any: data/groups/NAME/node-1
+    projections/     the read models (tally projector), in SQLite
     logs/            one log per process
     run/             the lock and the process ids while it runs
 
@@ -48,7 +49,7 @@ OPERATOR_KEY_ID: Final = "operator"
 _PORT_FIRST: Final = 20_000
 _PORT_LAST: Final = 31_999
 _PORT_TRIES: Final = 200
-_OWN_NAMES: Final = frozenset(("cluster.toml", "master.key", "operator.key", "tls", "logs", "run"))
+_OWN_NAMES: Final = frozenset(("cluster.toml", "master.key", "operator.key", "tls", "logs", "run", "projections"))
 # A cluster on one machine starts as a whole, so all its certificates can be changed at once, long before they end.
 _CERTIFICATE_DAYS_MIN: Final = 365
 

@@ -7,7 +7,8 @@ cluster was. This process only supervises (replication.supervisor); all work is 
                +-- tally node --node node-2
                +-- tally node --node node-3
                +-- tally gateway                 stage 2
-               +-- tally demo                    stage 3, once the exchange is ready
+               +-- tally projector               stage 3, once the exchange is ready
+               +-- tally demo                    stage 4
 """
 
 from __future__ import annotations
@@ -73,6 +74,7 @@ def _run(options: UpOptions, cluster: LocalCluster, port: int) -> int:
         supervisor.start([_child(options, "gateway", "gateway", *common, *edge)])
         if _wait_until_ready(supervisor, address, cluster.log_dir):
             supervisor.declare_working()
+            supervisor.start([_child(options, "projector", "projector", *common)])
             if options.demo:
                 demo = ("--url", f"http://{address}", "--data", str(cluster.directory))
                 supervisor.start([_child(options, "demo", "demo", *demo)])

@@ -1,0 +1,51 @@
+"""Where a projector's entries come from: the doors of a group's replicas, up to a point where that is asked."""
+
+from __future__ import annotations
+
+from engine.entry import Entry
+from projections.group_fold import Position
+from projections.source import HistoryRefused, Source, SourceUnavailable
+from replication.config import Config
+from replication.entry_source import EntrySource, EntrySourceError, HistoryDiffers
+from replication.tls import LinkCredentials
+
+
+class DoorSource:
+    """A group's replicas. An entry that none of them has may come back with a replica that is down now."""
+
+    def __init__(self, config: Config, credentials: LinkCredentials, position: Position) -> None:
+        """``config`` is the view of the group (``replication.market_groups``)."""
+        self._entries = EntrySource.of_group(config, credentials, sequence=position.sequence, chain=position.chain)
+
+    @property
+    def last_sequence(self) -> int:
+        return self._entries.last_sequence
+
+    def read(self, wait_s: float) -> list[Entry]:
+        try:
+            return self._entries.read(wait_s)
+        except HistoryDiffers as error:
+            raise HistoryRefused(str(error)) from error
+        except EntrySourceError as error:
+            raise SourceUnavailable(str(error)) from error
+
+    def close(self) -> None:
+        self._entries.close()
+
+
+class LimitedSource:
+    """Another source up to a sequence at which an entry ends; behind it there is nothing."""
+
+    def __init__(self, source: Source, until_sequence: int) -> None:
+        self._source = source
+        self._until_sequence = until_sequence
+
+    @property
+    def last_sequence(self) -> int:
+        return min(self._source.last_sequence, self._until_sequence)
+
+    def read(self, wait_s: float) -> list[Entry]:
+        return [entry for entry in self._source.read(wait_s) if entry.last_sequence <= self._until_sequence]
+
+    def close(self) -> None:
+        self._source.close()
