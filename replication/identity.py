@@ -4,8 +4,8 @@
     tally://70726f64756374696f6e5f74616c6c79/node/node-1
 
 The certificates of nodes and readers may open and accept links, the others may only open them. A gateway may send
-commands and ask everything, an operator may ask everything and change the members, a reader (an exporter, a projector, a
-query server) may only ask nodes for history, and answers gateways and operators about it.
+commands and ask everything, an operator may ask everything and change the members, a reader (an exporter, a projector,
+a query server) may only ask nodes for history, and answers gateways and operators about it.
 
 Source: docs/adr/0015-links-speak-mutual-tls.md
 """

@@ -8,6 +8,7 @@ cluster was. This process only supervises (replication.supervisor); all work is 
                +-- tally node --node node-3
                +-- tally gateway                 stage 2
                +-- tally projector               stage 3, once the exchange is ready
+               +-- tally query serve
                +-- tally demo                    stage 4
 """
 
@@ -74,7 +75,8 @@ def _run(options: UpOptions, cluster: LocalCluster, port: int) -> int:
         supervisor.start([_child(options, "gateway", "gateway", *common, *edge)])
         if _wait_until_ready(supervisor, address, cluster.log_dir):
             supervisor.declare_working()
-            supervisor.start([_child(options, "projector", "projector", *common)])
+            history = [_child(options, "projector", "projector", *common)]
+            supervisor.start([*history, _child(options, "query", "query", "serve", *common)])
             if options.demo:
                 demo = ("--url", f"http://{address}", "--data", str(cluster.directory))
                 supervisor.start([_child(options, "demo", "demo", *demo)])

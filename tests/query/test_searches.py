@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.errors import BadRequest, NotFound
 from gateway.rendering import timestamp_text
 from projections import schema
 from query import orders, streams
