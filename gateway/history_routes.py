@@ -57,7 +57,7 @@ class Parameter(NamedTuple):
 
 
 class Question(NamedTuple):
-    """What can be asked. ``name`` ends the path and names the list in the answer.
+    """What can be asked. ``name`` ends the path and names the list in the answer, unless ``rows`` does.
 
     ``public`` questions are about markets. All others are about the caller's account and, under ``ADMIN``, about any.
     """
@@ -68,6 +68,12 @@ class Question(NamedTuple):
     columns: tuple[Column, ...]
     public: bool = False
     pages: bool = True
+    rows: str = ""
+
+    @property
+    def list_name(self) -> str:
+        """What the list is called in the answer."""
+        return self.rows or self.name
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -142,6 +148,7 @@ STATEMENT: Final = Question(
     "The account's ledger of a period: opening balances, every change, closing balances. Oldest first.",
     (GROUP, ASSET, FROM, TO, LIMIT, CURSOR, FORMAT, *FRESHNESS),
     history_columns.LINE,
+    rows="lines",
 )
 BALANCES: Final = Question(
     "balances",

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from sqlalchemy.engine import Connection
 
-from gateway.history_routes import BALANCES, CANDLES, FILLS, ORDERS, STATEMENT, TICKERS, TRADES, TRANSFERS, Question
+from gateway.history_routes import BALANCES, CANDLES, FILLS, ORDERS, STATEMENT, TICKERS, TRADES, TRANSFERS
 from gateway.rendering import Json, optional_timestamp_text
 from query.asked import Asked
 from query.cursor import Key, decode_cursor, encode_cursor
@@ -42,7 +42,6 @@ _LISTS: Final[Mapping[str, _List]] = MappingProxyType(
         TRADES.name: _List(trade_streams, trade_rows, 2),
     }
 )
-_LIST_NAMES: Final = MappingProxyType({STATEMENT.name: "lines"})
 
 
 class Answer(NamedTuple):
@@ -63,7 +62,7 @@ def answer_page(connection: Connection, asked: Asked) -> Answer:
         body["opening"] = balance_rows(source, asked.get("from") or 0)
         body["closing"] = balance_rows(source, asked.get("to"))
     rows, cursor = _one_page(source, _positions(asked), asked.limit)
-    body[_LIST_NAMES.get(asked.question.name, asked.question.name)] = rows
+    body[asked.question.list_name] = rows
     if asked.question.pages:
         body["next"] = None if cursor is None else encode_cursor(asked.text, cursor)
     if asked.question is BALANCES:
@@ -80,12 +79,6 @@ def all_pages(source: Source) -> Iterator[list[Row]]:
         if more is None:
             return
         positions = more
-
-
-def rows_of(question: Question, body: Json) -> list[Row]:
-    """The rows in the body of a page."""
-    rows: list[Row] = body[_LIST_NAMES.get(question.name, question.name)]
-    return rows
 
 
 def _positions(asked: Asked) -> dict[int, Key]:

@@ -17,7 +17,7 @@ from gateway.history_columns import INTEGER, TIME
 from gateway.history_routes import ACCOUNT, CURSOR, FORMAT, FORMATS, FRESHNESS, LIMIT, QUESTIONS, Parameter, Question
 from gateway.rendering import timestamp_text
 from projections.database import DatabaseError, database_url, sqlite_url
-from query.answers import answer_page, rows_of
+from query.answers import answer_page
 from query.asked import Asked, read_asked
 from query.database import Database
 from query.files import File
@@ -156,7 +156,7 @@ def _print_table(database: Database, asked: Asked, out: Path | None) -> int:
     with database.snapshot(_LIMIT_S) as connection:
         answer = answer_page(connection, asked)
     names = [column.name for column in asked.question.columns]
-    text = "".join(f"{line}\n" for line in table_lines(names, rows_of(asked.question, answer.body)))
+    text = "".join(f"{line}\n" for line in table_lines(names, answer.body[asked.question.list_name]))
     for name in ("opening", "closing"):
         for balance in answer.body.get(name, ()):
             amounts = f"available {balance['available']}, held {balance['held']}, total {balance['total']}"

@@ -15,7 +15,7 @@ from gateway.rendering import Json
 from projections.database import sqlite_url
 from projections.group_fold import GroupFold
 from projections.store import Store
-from query.answers import answer_page, rows_of
+from query.answers import answer_page
 from query.asked import Asked, read_asked
 from query.database import Database
 from tests.projections.fold_harness import Exchange
@@ -66,7 +66,7 @@ class History:
         rows: list[Json] = []
         while True:
             body = self.ask(name, account, **parameters)
-            rows += rows_of(BY_NAME[name], body)
+            rows += body[BY_NAME[name].list_name]
             if not body["next"]:
                 return rows
             parameters["cursor"] = body["next"]

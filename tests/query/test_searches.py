@@ -16,7 +16,7 @@ from query import orders, streams
 from tests.query.history import History
 from tests.query.model import Model
 
-EXAMPLES = 40
+EXAMPLES = 30
 NAMES = ("trader-1", "trader-2", "trader-3", "trader-4", "boss")
 MARKETS = ("GLD-EUR", "OIL-EUR", "TKN-EUR")
 
@@ -65,7 +65,7 @@ def test_orders_are_found_by_every_filter(history: History, model: Model, moment
         "client_order_id_prefix": ["s", "s1", "s12", "s8", "nobody"],
     }
 
-    @settings(max_examples=EXAMPLES * 3, deadline=None, derandomize=True)
+    @settings(max_examples=EXAMPLES * 2, deadline=None, derandomize=True)
     @given(filters(moments, choices), st.sampled_from((None, *NAMES)), st.integers(1, 60))
     def search(wanted: dict[str, Any], account: str | None, limit: int) -> None:
         found = history.all_rows("orders", account, limit=limit, **wanted)
