@@ -27,6 +27,8 @@ from query.cursor import Key
 from query.database import by_index
 
 EXAMINED_MAX: Final = 5_000
+FEW_STREAMS: Final = 4
+_ROWS_MIN: Final = 10
 
 Place = tuple[int, ...]
 """Where a row stands among those of all groups: its time, its group, its key."""
@@ -68,39 +70,50 @@ class Page(NamedTuple):
 
 @dataclass
 class _Part:
-    """What one stream has for a page. Behind ``horizon``, if there is one, nothing is known."""
+    """What one stream has for a page. Behind ``horizon``, if there is one, nothing is known yet.
+
+    ``has_more`` is whether reading on from there is worth it at once: rows were found up to it.
+    """
 
     rows: list[Found] = field(default_factory=list)
     horizon: Place | None = None
+    has_more: bool = False
 
 
 def read_page(
     connection: Connection, streams: Sequence[Stream], positions: Mapping[int, Key], *, newest_first: bool, limit: int
 ) -> Page:
     """At most ``limit`` rows behind ``positions``, which has no entry for a group that is at its beginning."""
-    parts = [
-        _read(connection, stream, positions.get(stream.group_id), newest_first=newest_first, count=limit + 1)
-        for stream in streams
-    ]
-    horizons = [part.horizon for part in parts if part.horizon is not None]
-    horizon = (max if newest_first else min)(horizons) if horizons else None
-    merged = heapq.merge(*(part.rows for part in parts), key=lambda found: found.place, reverse=newest_first)
     page: list[Found] = []
     reached = dict(positions)
-    for found in merged:
-        if horizon is not None and _is_behind(found.place, horizon, newest_first=newest_first):
-            break
-        if len(page) == limit:
+    # Of many streams each has a part of the page only.
+    count = 1 + (limit if len(streams) <= FEW_STREAMS else max(_ROWS_MIN, 2 * limit // len(streams)))
+    while True:
+        parts = [_read(connection, one, reached.get(one.group_id), newest_first, count) for one in streams]
+        ends = [part for part in parts if part.horizon is not None]
+        first = (max if newest_first else min)(ends, key=_horizon) if ends else None
+        merged = heapq.merge(*(part.rows for part in parts), key=lambda found: found.place, reverse=newest_first)
+        for found in merged:
+            if first is not None and _is_behind(found.place, _horizon(first), newest_first):
+                break
+            if len(page) == limit:
+                return Page(page, reached)
+            page.append(found)
+            reached[found.stream.group_id] = found.place[2:]
+        if first is None:
+            return Page(page, None)
+        _, group_id, *key = _horizon(first)
+        reached[group_id] = tuple(key)
+        if not first.has_more:
             return Page(page, reached)
-        page.append(found)
-        reached[found.stream.group_id] = found.place[2:]
-    if horizon is None:
-        return Page(page, None)
-    reached[horizon[1]] = horizon[2:]
-    return Page(page, reached)
 
 
-def _read(connection: Connection, stream: Stream, after: Key | None, *, newest_first: bool, count: int) -> _Part:
+def _horizon(part: _Part) -> Place:
+    assert part.horizon is not None, "a part whose end is known"
+    return part.horizon
+
+
+def _read(connection: Connection, stream: Stream, after: Key | None, newest_first: bool, count: int) -> _Part:
     part = _Part()
     conditions = [*stream.given]
     first = stream.keys[0]
@@ -109,7 +122,7 @@ def _read(connection: Connection, stream: Stream, after: Key | None, *, newest_f
     if stream.high is not None:
         conditions.append(first < stream.high)
     if after is not None:
-        conditions.append(_behind(stream, after, newest_first=newest_first))
+        conditions.append(_behind(stream, after, newest_first))
     order = [key.desc() if newest_first else key for key in stream.keys]
     if stream.filters:
         # From the index alone: the rows themselves are not looked at.
@@ -126,11 +139,11 @@ def _read(connection: Connection, stream: Stream, after: Key | None, *, newest_f
         place = (row[stream.time], stream.group_id, *(row[key] for key in stream.keys), stream.rank)
         part.rows.append(Found(place, stream, row))
     if len(part.rows) == count:
-        part.horizon = None  # more rows than a page takes: it ends before them
+        part.horizon, part.has_more = part.rows[-1].place, True
     return part
 
 
-def _behind(stream: Stream, after: Key, *, newest_first: bool) -> ColumnElement[bool]:
+def _behind(stream: Stream, after: Key, newest_first: bool) -> ColumnElement[bool]:
     *key, rank = after
     keys, value = _pair(stream, tuple(key))
     if newest_first:
@@ -143,5 +156,5 @@ def _pair(stream: Stream, key: Key) -> tuple[Any, Any]:
     return (tuple_(*stream.keys), key) if len(key) > 1 else (stream.keys[0], key[0])
 
 
-def _is_behind(place: Place, horizon: Place, *, newest_first: bool) -> bool:
+def _is_behind(place: Place, horizon: Place, newest_first: bool) -> bool:
     return place < horizon if newest_first else place > horizon

@@ -5,6 +5,7 @@ log       entries per second that three replicas commit, fsync on, beside stock 
 http      committed orders per second through HTTP, gateway and three replicas, fsync on
 failover  time from SIGKILL of the leader to the next acknowledged order
 restart   time of a replica to execute again what was committed after its snapshot
+query     time of searches in a history of many orders, by kind of search
 
 Every figure is of committed round trips or finished work; all processes share this machine.
 """
@@ -27,6 +28,7 @@ from tqdm import tqdm
 from sim.bench_engine import BOTH, FORMS, Options, bench_engine
 from sim.bench_engine_workloads import NAMES
 from sim.bench_log import IN_FLIGHT, BenchFailed, measure_log, print_results
+from sim.bench_query import ORDERS_DEFAULT, bench_query, print_table
 from sim.bench_restart import measure_restart
 from sim.client import Client, order_item
 from sim.load import main as load
@@ -42,6 +44,7 @@ examples:
   tally bench log --seconds 3
   tally bench failover --kills 10
   tally bench restart --commands 1000000 --json
+  tally bench query --orders 10000000
 """
 
 
@@ -54,7 +57,7 @@ def main(argv: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "what", nargs="?", choices=("all", "engine", "log", "http", "failover", "restart"), default="all"
+        "what", nargs="?", choices=("all", "engine", "log", "http", "failover", "restart", "query"), default="all"
     )
     parser.add_argument("--workload", choices=NAMES, help="engine: one of them instead of all")
     parser.add_argument("--form", choices=FORMS, default=BOTH, help="engine: which form of it (%(default)s)")
@@ -65,7 +68,7 @@ def main(argv: list[str]) -> int:
         help="engine: of each workload, in deep the orders that rest (1000000, interpreted 200000; flash1: all, "
         "interpreted 400000); restart: 1000000",
     )
-    parser.add_argument("--seed", type=int, default=1, help="of the engine's workloads (%(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="of the engine's workloads, of the searches (%(default)s)")
     parser.add_argument("--runs", type=_positive, default=5, metavar="N", help="of the engine (%(default)s)")
     parser.add_argument("--file", type=Path, help="engine: the workload of flash1, .bin or .bin.xz")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="engine: draw the results, such as engine.png")
@@ -75,6 +78,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--connections", type=_positive, default=64, metavar="N", help="http (%(default)s)")
     parser.add_argument("--seconds", type=_positive, metavar="N", help="http, log: of each run (10; log 3)")
     parser.add_argument("--kills", type=_positive, default=10, metavar="N", help="failover (%(default)s)")
+    parser.add_argument(
+        "--orders", type=_positive, default=ORDERS_DEFAULT, metavar="N", help="query: in the history (%(default)s)"
+    )
     parser.add_argument("--json", action="store_true", help="print results as JSON")
     arguments = parser.parse_args(argv)
     benches: dict[str, Callable[[argparse.Namespace], int | None]] = {
@@ -83,6 +89,7 @@ def main(argv: list[str]) -> int:
         "http": _http,
         "failover": _failover,
         "restart": _restart,
+        "query": _query,
     }
     for name, bench in benches.items():
         if arguments.what in ("all", name):
@@ -185,6 +192,20 @@ def _trader(exchange: LocalExchange) -> Client:
 def _restart(arguments: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="tally-bench-") as folder:
         _print(measure_restart(Path(folder), arguments.commands or 1_000_000), as_json=arguments.json)
+
+
+def _query(arguments: argparse.Namespace) -> int:
+    results = bench_query(arguments.orders, seed=arguments.seed)
+    if results is None:
+        return 1
+    for result in results:
+        result["machine"] = _machine()
+    if arguments.json:
+        print(json.dumps({"results": results}))
+    else:
+        print_table(results)
+        print(f"{arguments.orders:,} orders; machine: {_machine()}")
+    return 0
 
 
 def _print(result: dict[str, Any], *, as_json: bool) -> None:
