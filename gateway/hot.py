@@ -97,7 +97,7 @@ class HotConnection(Connection):
                 account_id=account_id,
                 issued_at_ns=signed.issued_at_ns,
                 market_id=market.market_id,
-                id_if_none=edge.new_id(),
+                id_if_none=edge.new_id,
             )
             edge.group.submit(encode_command(command), partial(self._on_outcome, cycle, edge, market, started_s))
         except ApiError as error:

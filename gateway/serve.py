@@ -65,8 +65,8 @@ class GatewayOptions:
     poll_groups: Callable[[], Mapping[str, GroupDoors] | None] | None = None
 
 
-def build_server(options: GatewayOptions) -> uvicorn.Server:
-    """A server that is ready to run. Port 0 lets the system choose one."""
+def build_edge(options: GatewayOptions, *, make_id: Callable[[], str] | None = None) -> Edge:
+    """The edge of the home group and, from there, those of the others. ``make_id`` is the edges'."""
     if len(options.master_key) != MASTER_KEY_SIZE:
         raise ValueError(f"the master key has {MASTER_KEY_SIZE} bytes, not {len(options.master_key)}")
     metrics = GatewayMetrics(options.doors, options.home)
@@ -105,10 +105,16 @@ def build_server(options: GatewayOptions) -> uvicorn.Server:
         bootstrap_operator=options.bootstrap_operator,
         receive_timeout_ms=options.receive_timeout_ms,
         query_link=options.query_server and QueryLink(options.query_server, options.credentials),
+        make_id=make_id,
     )
     add(options.other_groups)
+    return edge
+
+
+def build_server(options: GatewayOptions) -> uvicorn.Server:
+    """A server that is ready to run. Port 0 lets the system choose one."""
     config = uvicorn.Config(
-        build_app(edge),
+        build_app(build_edge(options)),
         host=options.host,
         port=options.port,
         loop="uvloop",

@@ -55,6 +55,7 @@ class MarketData:
         self._tickers: dict[int, TickerRow] = {}  # as they are in the table
         self._minutes: dict[int, deque[Candle]] = {}  # those of the window that traded, by market
         self._window_opens_ns = 0
+        self._listed: list[int] = []  # markets that are not in the table yet
 
     def restore(self, candles: Iterable[CandleRow], tickers: Iterable[TickerRow]) -> None:
         self._window_opens_ns = window_opens_ns(self._moment.timestamp_ns)
@@ -68,7 +69,7 @@ class MarketData:
 
     def on_market(self, market_id: int) -> None:
         self._minutes[market_id] = deque()
-        # Nothing is in the table yet: what is compared with this is written.
+        self._listed.append(market_id)
         self._tickers[market_id] = TickerRow(0, market_id, *[0] * (len(TickerRow._fields) - 2))
 
     def on_trade(self, event: TradeExecuted) -> None:
@@ -146,17 +147,18 @@ class MarketData:
         rows = []
         opens_ns = window_opens_ns(self._moment.timestamp_ns)
         if opens_ns == self._window_opens_ns:
-            due: Iterable[int] = dict.fromkeys((*self._last_trades, *best))
+            due: Iterable[int] = dict.fromkeys((*self._listed, *self._last_trades, *best))
         else:
             due = self._tickers
         self._window_opens_ns = opens_ns
         for market_id in due:
             before = self._tickers[market_id]
             row = self._ticker(before, best.get(market_id))
-            if row != before:
+            if row != before or market_id in self._listed:
                 rows.append(row)
         for row in rows:
             self._tickers[row.market_id] = row
+        self._listed = []
         return rows
 
     def _ticker(self, before: TickerRow, best: Best | None) -> TickerRow:

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, NoReturn
 
 from replication.identity import NAME
+from replication.kafka_settings import PLAINTEXT, SASL_MECHANISMS, TLS, KafkaSettings
 
 MASTER_KEY_VARIABLE: Final = "TALLY_MASTER_KEY"
 SECRET_SIZE: Final = 32
@@ -117,6 +118,7 @@ class Config:
     has the accounts and API keys.
 
     ``query_address`` is where the query server listens, if there is one.
+    ``kafka`` is None where the file has no such table: then nothing is exported and nothing comes from there.
 
     ``certificate_files`` and ``key_files`` are patterns: ask :meth:`certificate_file` and :meth:`key_file`.
     """
@@ -138,6 +140,7 @@ class Config:
     gateway: GatewaySettings
     projections: ProjectionsSettings = ProjectionsSettings()
     query_address: Address | None = None
+    kafka: KafkaSettings | None = None
 
     def certificate_file(self, name: str) -> Path:
         """Where the certificate of one node or gateway is."""
@@ -184,6 +187,7 @@ def load_config(path: Path) -> Config:
         gateway=_read_gateway(root.table("gateway")),
         projections=_read_projections(root.table("projections")),
         query_address=_read_query(root.table("query")),
+        kafka=_read_kafka(root.table("kafka")) if "kafka" in document else None,
     )
     root.refuse_unknown_keys()
     return config
@@ -335,6 +339,32 @@ def _read_projections(table: _Table) -> ProjectionsSettings:
     return ProjectionsSettings(database)
 
 
+def _read_kafka(table: _Table) -> KafkaSettings:
+    servers = table.addresses("bootstrap_servers")
+    prefix = table.text(
+        "topic_prefix",
+        re.compile(r"[A-Za-z0-9._-]{1,100}", re.ASCII),
+        "a name of letters, digits, '.', '_' and '-'",
+        KafkaSettings.topic_prefix,
+    )
+    factor = table.integer("replication_factor", 1, 100, KafkaSettings.replication_factor)
+    in_sync = table.integer("min_insync_replicas", 1, 100, min(factor, KafkaSettings.min_insync_replicas))
+    if in_sync > factor:
+        table.refuse("min_insync_replicas", f"{in_sync} must not be above replication_factor, which is {factor}")
+    security = table.text(
+        "security", re.compile(f"{PLAINTEXT}|{TLS}"), f'"{PLAINTEXT}" or "{TLS}"', KafkaSettings.security
+    )
+    has_ca_file = "ca_file" in table.keys()  # noqa: SIM118 (not a dictionary)
+    ca_file = table.file("ca_file", default="") if has_ca_file else None
+    mechanism = table.text(
+        "sasl_mechanism", re.compile("|".join((*SASL_MECHANISMS, ""))), f"one of {', '.join(SASL_MECHANISMS)}", ""
+    )
+    # The exchange remembers the id of a request for a day: what comes later could be executed a second time.
+    age_s_max = table.integer("command_age_s_max", 1, 12 * 3_600, KafkaSettings.command_age_s_max)
+    table.refuse_unknown_keys()
+    return KafkaSettings(servers, prefix, factor, in_sync, security, ca_file, mechanism, age_s_max)
+
+
 class _Table:
     """One table of the document that remembers what was asked for, so that a misspelt key is refused."""
 
@@ -388,6 +418,17 @@ class _Table:
         if address is None:
             self.refuse(key, f"{value!r} is not {allowed}")
         return address
+
+    def addresses(self, key: str) -> tuple[str, ...]:
+        """A list of them, one at least."""
+        allowed = 'a list of addresses such as ["127.0.0.1:9092"]'
+        value = self._get(key, None, allowed)
+        if not isinstance(value, list) or not value:
+            self.refuse(key, f"{value!r} is not {allowed}")
+        for one in value:
+            if not isinstance(one, str) or parse_address(one) is None:
+                self.refuse(key, f'{one!r} is not an address such as "127.0.0.1:9092"')
+        return tuple(value)
 
     def _get(self, key: str, default: object, allowed: str) -> Any:
         self._asked.add(key)

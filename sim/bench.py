@@ -4,6 +4,7 @@ engine    commands per second of the state machine alone, one core; four workloa
 log       entries per second that three replicas commit, fsync on, beside stock pysyncobj without
 http      committed orders per second through HTTP, gateway and three replicas, fsync on
 failover  time from SIGKILL of the leader to the next acknowledged order
+export    entries and events per second that an exporter brings from the replicas' archives to a Kafka broker
 restart   time of a replica to execute again what was committed after its snapshot
 query     time of searches in a history of many orders, by kind of search
 
@@ -23,14 +24,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from kafka.errors import KafkaError
 from tqdm import tqdm
 
 from sim.bench_engine import BOTH, FORMS, Options, bench_engine
 from sim.bench_engine_workloads import NAMES
+from sim.bench_export import measure_export
 from sim.bench_log import IN_FLIGHT, BenchFailed, measure_log, print_results
 from sim.bench_query import ORDERS_DEFAULT, bench_query, print_table
 from sim.bench_restart import measure_restart
 from sim.client import Client, order_item
+from sim.kafka_broker import KafkaUnavailable
 from sim.load import main as load
 from sim.local_exchange import LocalExchange
 
@@ -43,6 +47,8 @@ examples:
   tally bench engine --json --plot engine.png
   tally bench log --seconds 3
   tally bench failover --kills 10
+  tally bench export --seconds 5 --runs 3        with a broker of its own: needs Java and Maven
+  tally bench export --kafka 127.0.0.1:9092      with one that runs
   tally bench restart --commands 1000000 --json
   tally bench query --orders 10000000
 """
@@ -57,7 +63,10 @@ def main(argv: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "what", nargs="?", choices=("all", "engine", "log", "http", "failover", "restart", "query"), default="all"
+        "what",
+        nargs="?",
+        choices=("all", "engine", "log", "http", "failover", "export", "restart", "query"),
+        default="all",
     )
     parser.add_argument("--workload", choices=NAMES, help="engine: one of them instead of all")
     parser.add_argument("--form", choices=FORMS, default=BOTH, help="engine: which form of it (%(default)s)")
@@ -69,14 +78,17 @@ def main(argv: list[str]) -> int:
         "interpreted 400000); restart: 1000000",
     )
     parser.add_argument("--seed", type=int, default=1, help="of the engine's workloads, of the searches (%(default)s)")
-    parser.add_argument("--runs", type=_positive, default=5, metavar="N", help="of the engine (%(default)s)")
+    parser.add_argument("--runs", type=_positive, default=5, metavar="N", help="engine, export (%(default)s)")
     parser.add_argument("--file", type=Path, help="engine: the workload of flash1, .bin or .bin.xz")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="engine: draw the results, such as engine.png")
     parser.add_argument(
         "--in-flight", type=_positive, default=IN_FLIGHT, metavar="N", help="log: entries (%(default)s)"
     )
     parser.add_argument("--connections", type=_positive, default=64, metavar="N", help="http (%(default)s)")
-    parser.add_argument("--seconds", type=_positive, metavar="N", help="http, log: of each run (10; log 3)")
+    parser.add_argument(
+        "--seconds", type=_positive, metavar="N", help="http, log: of each run (10; log 3); export: of load before (10)"
+    )
+    parser.add_argument("--kafka", metavar="HOST:PORT", help="export: a broker that runs, instead of one of its own")
     parser.add_argument("--kills", type=_positive, default=10, metavar="N", help="failover (%(default)s)")
     parser.add_argument(
         "--orders", type=_positive, default=ORDERS_DEFAULT, metavar="N", help="query: in the history (%(default)s)"
@@ -88,6 +100,7 @@ def main(argv: list[str]) -> int:
         "log": _log,
         "http": _http,
         "failover": _failover,
+        "export": _export,
         "restart": _restart,
         "query": _query,
     }
@@ -187,6 +200,23 @@ def _trader(exchange: LocalExchange) -> Client:
         operator.settle(call).expect()
     key = operator.settle(lambda: operator.create_key("bench")).expect().body
     return exchange.client(key["key_id"], key["secret"])
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    try:
+        with tempfile.TemporaryDirectory(prefix="tally-bench-") as folder:
+            result = measure_export(
+                Path(folder),
+                kafka=arguments.kafka,
+                seconds=arguments.seconds or 10,
+                connections=arguments.connections,
+                runs=arguments.runs,
+            )
+    except (KafkaUnavailable, KafkaError) as error:
+        print(f"tally bench export: {error}", file=sys.stderr)
+        return 1
+    _print(result, as_json=arguments.json)
+    return 0
 
 
 def _restart(arguments: argparse.Namespace) -> None:

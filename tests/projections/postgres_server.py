@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -23,8 +24,8 @@ from replication.local_cluster import LOOPBACK, free_port
 USER = "tally"
 _STANDARD = "/usr/lib/postgresql"  # where Debian's packages put them, by version
 _PATIENCE_S = 30.0
-# As durable as ever a server is; only what costs a test time is small.
-_SETTINGS = {"shared_buffers": "16MB", "max_connections": "20", "listen_addresses": LOOPBACK}
+# Nothing in it needs to survive the machine.
+_SETTINGS = {"shared_buffers": "16MB", "max_connections": "20", "listen_addresses": LOOPBACK, "fsync": "off"}
 
 
 def binaries() -> Path | None:
@@ -61,7 +62,7 @@ def postgres_server(folder: Path) -> Iterator[str]:
             _wait_until_ready(url, server)
             yield url
         finally:
-            server.terminate()
+            server.send_signal(signal.SIGINT)  # at once, whoever is connected
             server.wait(timeout=_PATIENCE_S)
 
 
