@@ -19,6 +19,7 @@ class LiveQuery:
     """A context manager. ``port`` 0 lets the system choose one; ``address`` is where it listens."""
 
     def __init__(self, url: URL, *, credentials: LinkCredentials | None = None, port: int = 0) -> None:
+        self.database = url
         self._options = QueryOptions("127.0.0.1", port, url, credentials or reader())
         self._listening = threading.Event()
         self._thread = threading.Thread(target=lambda: uvloop.run(self._run()))

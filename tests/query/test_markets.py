@@ -36,7 +36,7 @@ def test_candles_are_what_the_trades_come_to(history: History, trades: list[Row]
             (opens_at_ns, prices[0], max(prices), min(prices), close_ticks, volume_lots, len(inside), complete)
         )
         opens_at_ns = closes_at_ns
-    found = history.all_rows("candles", interval=interval, from_="2025-01-01T00:00:00Z", limit=41, **GLD)
+    found = history.all_rows("candles", interval=interval, from_="2025-01-01T00:00:00Z", limit=400, **GLD)
     assert [
         (row["opens_at"], *map(ticks, prices_of(row)), ticks(row["volume"]), row["trades"], row["complete"])
         for row in found

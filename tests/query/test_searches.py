@@ -16,7 +16,7 @@ from query import orders, streams
 from tests.query.history import History
 from tests.query.model import Model
 
-EXAMPLES = 30
+EXAMPLES = 20
 NAMES = ("trader-1", "trader-2", "trader-3", "trader-4", "boss")
 MARKETS = ("GLD-EUR", "OIL-EUR", "TKN-EUR")
 

@@ -21,7 +21,7 @@ from query.statement import StatementDisagrees
 from tests.query.history import LIMIT_S, History, ask
 from tests.query.model import Model
 
-NAMES = ("trader-1", "trader-2", "boss", "exchange")
+NAMES = ("trader-1", "boss", "exchange")
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def model(history: History) -> Model:
 @pytest.fixture(scope="module")
 def moments(model: Model) -> list[str]:
     times_ns = sorted({row["timestamp_ns"] for row in model.rows(schema.ledger_lines)})
-    chosen = times_ns[:: len(times_ns) // 6]
+    chosen = times_ns[:: len(times_ns) // 4]
     return [timestamp_text(ns + more) for ns in chosen for more in (0, 1, -ns % 60_000_000_000)]
 
 
