@@ -26,10 +26,11 @@ from sqlalchemy.sql.elements import ColumnElement
 from query.cursor import Key
 from query.database import by_index
 
-EXAMINED_MAX: Final = 5_000
+EXAMINED_MAX: Final = 2_000
 FEW_STREAMS: Final = 4
 _ROWS_MIN: Final = 10
 
+Conditions = list[ColumnElement[bool]]
 Place = tuple[int, ...]
 """Where a row stands among those of all groups: its time, its group, its key."""
 
@@ -115,32 +116,37 @@ def _horizon(part: _Part) -> Place:
 
 def _read(connection: Connection, stream: Stream, after: Key | None, newest_first: bool, count: int) -> _Part:
     part = _Part()
-    conditions = [*stream.given]
-    first = stream.keys[0]
-    if stream.low:
-        conditions.append(first >= stream.low)
-    if stream.high is not None:
-        conditions.append(first < stream.high)
-    if after is not None:
-        conditions.append(_behind(stream, after, newest_first))
+    begin, end = _bounds(stream, after, newest_first)
     order = [key.desc() if newest_first else key for key in stream.keys]
     if stream.filters:
         # From the index alone: the rows themselves are not looked at.
-        probe = select(*stream.keys).where(*conditions).order_by(*order).offset(EXAMINED_MAX - 1).limit(1)
-        last = connection.execute(by_index(probe, stream.index)).first()
+        probe = select(*stream.keys).where(*stream.given, *begin, *end).order_by(*order)
+        last = connection.execute(by_index(probe.offset(EXAMINED_MAX - 1).limit(1), stream.index)).first()
         if last is not None:
             keys, value = _pair(stream, tuple(last))
             at_last = select(stream.time).where(*stream.given, keys == value)
             time_ns = connection.execute(by_index(at_last, stream.index)).scalars().first()
             part.horizon = (int(time_ns or 0), stream.group_id, *last, stream.rank)
-            conditions.append(keys >= value if newest_first else keys <= value)
-    statement = select(stream.table).where(*conditions, *stream.filters).order_by(*order).limit(count)
+            end = [keys >= value if newest_first else keys <= value]
+    statement = select(stream.table).where(*stream.given, *begin, *end, *stream.filters).order_by(*order).limit(count)
     for row in connection.execute(by_index(statement, stream.index)).mappings():
         place = (row[stream.time], stream.group_id, *(row[key] for key in stream.keys), stream.rank)
         part.rows.append(Found(place, stream, row))
     if len(part.rows) == count:
         part.horizon, part.has_more = part.rows[-1].place, True
     return part
+
+
+def _bounds(stream: Stream, after: Key | None, newest_first: bool) -> tuple[Conditions, Conditions]:
+    """Where reading begins and where it ends: at most one condition each.
+
+    Of two conditions for the same end an index uses one, and every row beyond the other would be looked at in vain.
+    """
+    first = stream.keys[0]
+    low = [first >= stream.low] if stream.low else []
+    high = [] if stream.high is None else [first < stream.high]
+    begin, end = (high, low) if newest_first else (low, high)
+    return ([_behind(stream, after, newest_first)] if after is not None else begin), end
 
 
 def _behind(stream: Stream, after: Key, newest_first: bool) -> ColumnElement[bool]:

@@ -3,7 +3,7 @@
 The rows are made by SQL in a new database, as the projector would have left them: half of the orders are those of ten
 accounts that trade by machine, the rest are a thousand people's; they came evenly over thirty days, in twenty markets.
 Each search is asked with parameters by chance, through the code of the query server, from the question to the rendered
-page; HTTP and TLS come on top.
+page; HTTP and TLS come on top. CPU p99 is the same without the time in which others had the processor, or the disk.
 """
 
 from __future__ import annotations
@@ -68,10 +68,10 @@ def measure_queries(folder: Path, orders: int, *, seed: int) -> list[dict[str, A
 
 
 def print_table(results: list[dict[str, Any]]) -> None:
-    print(f"{'search':<52} {'p50 ms':>8} {'p99 ms':>8} {'max ms':>8}  rows")
+    print(f"{'search':<48} {'p50 ms':>8} {'p99 ms':>8} {'max ms':>8} {'CPU p99':>8}  rows")
     for one in results:
-        times = " ".join(f"{one[name]:>8.1f}" for name in ("p50_ms", "p99_ms", "max_ms"))
-        print(f"{one['search']:<52} {times}  {one['rows_mean']:.0f}")
+        times = " ".join(f"{one[name]:>8.1f}" for name in ("p50_ms", "p99_ms", "max_ms", "cpu_p99_ms"))
+        print(f"{one['search']:<48} {times}  {one['rows_mean']:.0f}")
 
 
 def _kinds(orders: int) -> dict[str, Callable[[Random], Parameters]]:
@@ -105,7 +105,7 @@ def _kinds(orders: int) -> dict[str, Callable[[Random], Parameters]]:
         },
         "a machine's open orders": lambda random: {"account": machine(random), "status": "open"},
         "a machine's, a filter that nothing meets": lambda random: {
-            "account": machine(random), "type": "market", "status": "waiting", **until(random)
+            "account": machine(random), "type": "market", "status": "filled", **until(random)
         },
         "by the exchange's number": lambda random: {"order_id": str(random.randint(1, orders))},
         "by the client's id": lambda random: {"client_order_id": f"c{random.randint(1, orders):09d}"},
@@ -123,16 +123,18 @@ def _kinds(orders: int) -> dict[str, Callable[[Random], Parameters]]:
 def _measure(
     database: Database, name: str, make: Callable[[Random], Parameters], random: Random, orders: int
 ) -> dict[str, Any]:
-    times_ms, rows = [], 0
+    times_ms, cpu_ms, rows = [], [], 0
     for _ in range(SEARCHES):
         parameters = make(random)
-        begun_s = time.perf_counter()
+        begun_s, cpu_s = time.perf_counter(), time.process_time()
         asked = read_asked(ORDERS, parameters, caller=None, is_operator=True)
         with database.snapshot(_LIMIT_S) as connection:
             body = answer_page(connection, asked).body
         times_ms.append((time.perf_counter() - begun_s) * 1_000)
+        cpu_ms.append((time.process_time() - cpu_s) * 1_000)
         rows += len(body["orders"])
     times_ms.sort()
+    cpu_ms.sort()
     return {
         "bench": "query",
         "search": name,
@@ -141,6 +143,7 @@ def _measure(
         "p50_ms": round(statistics.median(times_ms), 2),
         "p99_ms": round(times_ms[SEARCHES * 99 // 100 - 1], 2),
         "max_ms": round(times_ms[-1], 2),
+        "cpu_p99_ms": round(cpu_ms[SEARCHES * 99 // 100 - 1], 2),
         "rows_mean": rows / SEARCHES,
     }
 
