@@ -69,6 +69,7 @@ class History:
             rows += body[BY_NAME[name].list_name]
             if not body["next"]:
                 return rows
+            assert body["next"] != parameters.get("cursor"), "a page that goes nowhere"
             parameters["cursor"] = body["next"]
 
 
