@@ -37,6 +37,7 @@ examples:
   tally load --seconds 10                how many orders a second are committed over HTTP
   tally admin group list                 the market groups, their leaders and markets
   tally projector status --config c.toml where the read models stand
+  tally query orders --account ana       search the history that the projector wrote
   tally accept                           play the acceptance scenarios on the running exchange
   tally judge normal-seed23.bin.xz       execute a workload of a public benchmark and hash what was reported
   tally sim --seed 7                     break a simulated cluster in every way and see whether it keeps its promises
@@ -148,7 +149,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = build_parser()
     # What follows these is for parsers of their own.
     arguments, rest = parser.parse_known_args(argv)
-    if rest and arguments.run not in (_admin, _bench, _projector):
+    if rest and arguments.run not in (_admin, _bench, _projector, _query):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     arguments.rest = rest
     try:
@@ -215,6 +216,8 @@ def build_parser() -> argparse.ArgumentParser:
     projector = commands.add_parser("projector", help="keep the read models in a database", add_help=False)
     projector.set_defaults(run=_projector)
 
+    query = commands.add_parser("query", help="search the history, or serve it to gateways", add_help=False)
+    query.set_defaults(run=_query)
     exporter = commands.add_parser(
         "exporter",
         help="publish what a node's replicas commit to Kafka, while they lead",
@@ -521,6 +524,7 @@ def _gateway_options(
         master_key=read_master_key(config),
         bootstrap_operator=_read_key(operator_key) if operator_key else None,
         request_timeout_ms=config.gateway.request_timeout_ms,
+        query_server=config.query_address,
     )
 
 
@@ -528,6 +532,12 @@ def _projector(arguments: argparse.Namespace) -> int:
     from sim.projector import main as projector
 
     return projector(arguments.rest)
+
+
+def _query(arguments: argparse.Namespace) -> int:
+    from sim.query import main as query
+
+    return query(arguments.rest, config_file=DEFAULT_DIRECTORY / "cluster.toml")
 
 
 def _call(arguments: argparse.Namespace) -> int:

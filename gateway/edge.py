@@ -26,6 +26,7 @@ from gateway.members import Members
 from gateway.metrics import HOME_NAME_DEFAULT, GatewayMetrics
 from gateway.outcomes import Outcome, receipt_of
 from gateway.parsing import check_id
+from gateway.query_link import QueryLink
 from replication.protocol import Answer
 
 _BOOTSTRAP_PAUSE_S: Final = 0.5
@@ -58,6 +59,7 @@ class Edge:
         name: str = HOME_NAME_DEFAULT,
         home: Edge | None = None,
         watch: Callable[[], Coroutine[Any, Any, None]] | None = None,
+        query_link: QueryLink | None = None,
         make_id: Callable[[], str] | None = None,
     ) -> None:
         self.name = name
@@ -69,6 +71,7 @@ class Edge:
         self.groups: dict[str, Edge] = {} if home is None else home.groups
         self.groups[name] = self
         self.keys: KeyRing = KeyRing(master_key, self._fetch_key) if home is None else home.keys
+        self.query_link = query_link
         self.members = Members(self.home, group)
         self.directory = Directory(lambda: self._fact("directory", {}), None if home is None else self._adopt_asset)
         self._facts_sequence = 0
@@ -113,6 +116,8 @@ class Edge:
     async def stop(self) -> None:
         for task in self._tasks:
             task.cancel()
+        if self.query_link is not None:
+            self.query_link.close()
         for other in self.others():
             await other.stop()
         await self.group.stop()

@@ -124,7 +124,7 @@ class HotConnection(Connection):
         self.edge.metrics.route(PLACE_ROUTE_NAME).observe(reply.status, time.perf_counter() - started_s)
         if cycle.disconnected:
             return
-        assert not isinstance(reply.body, bytes), reply
+        assert isinstance(reply.body, dict), reply
         content = encode_body(reply.body)
         parts = [STATUS_LINE[reply.status]]
         for name, value in self.server_state.default_headers:

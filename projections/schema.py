@@ -19,7 +19,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, SmallInteger, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+)
 from sqlalchemy.sql.elements import ColumnElement
 
 # Kinds of rows in ``transfers``. ``transfer_id`` is the sequence of the command that made it, whatever it is.
@@ -68,7 +79,7 @@ def _number(name: str, type_: type[Integer | BigInteger | SmallInteger] = _Int64
     return Column(name, type_, nullable=False)
 
 
-def _table(name: str, *columns: Column[int] | Column[str] | Column[bytes]) -> Table:
+def _table(name: str, *columns: Column[int] | Column[str] | Column[bytes] | PrimaryKeyConstraint) -> Table:
     # In SQLite a row lives in its primary key, not beside it.
     return Table(name, metadata, *columns, sqlite_with_rowid=False)
 
@@ -253,6 +264,8 @@ ledger_lines = _table(
     _number("held_change_units"),
     _number("available_units"),  # afterwards
     _number("held_units"),
+    # The asset before the sequence: a balance at a time is the last line of one asset before it.
+    PrimaryKeyConstraint("group_id", "account_id", "asset_id", "sequence", "event_index"),
 )
 
 balances = _table(

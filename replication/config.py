@@ -117,6 +117,7 @@ class Config:
     those of the default one; ``replication.market_groups`` makes the same of another. ``home`` is the group whose log
     has the accounts and API keys.
 
+    ``query_address`` is where the query server listens, if there is one.
     ``kafka`` is None where the file has no such table: then nothing is exported and nothing comes from there.
 
     ``certificate_files`` and ``key_files`` are patterns: ask :meth:`certificate_file` and :meth:`key_file`.
@@ -138,6 +139,7 @@ class Config:
     engine: EngineSettings
     gateway: GatewaySettings
     projections: ProjectionsSettings = ProjectionsSettings()
+    query_address: Address | None = None
     kafka: KafkaSettings | None = None
 
     def certificate_file(self, name: str) -> Path:
@@ -184,6 +186,7 @@ def load_config(path: Path) -> Config:
         engine=_read_engine(root.table("engine")),
         gateway=_read_gateway(root.table("gateway")),
         projections=_read_projections(root.table("projections")),
+        query_address=_read_query(root.table("query")),
         kafka=_read_kafka(root.table("kafka")) if "kafka" in document else None,
     )
     root.refuse_unknown_keys()
@@ -319,6 +322,13 @@ def _read_gateway(table: _Table) -> GatewaySettings:
     timeout_ms = table.integer("request_timeout_ms", 100, 600_000, GatewaySettings.request_timeout_ms)
     table.refuse_unknown_keys()
     return GatewaySettings(host, port, timeout_ms)
+
+
+def _read_query(table: _Table) -> Address | None:
+    """Where the query server listens. Without it there is none: gateways refuse questions about the history."""
+    address = table.address("address") if "address" in table.keys() else None  # noqa: SIM118 (not a dictionary)
+    table.refuse_unknown_keys()
+    return address
 
 
 def _read_projections(table: _Table) -> ProjectionsSettings:

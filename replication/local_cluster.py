@@ -72,6 +72,10 @@ _NODE_TOML: Final = """
 peer = "{host}:{peer_port}"
 door = "{host}:{door_port}"
 """
+_QUERY_TOML: Final = """
+[query]
+address = "{host}:{port}"
+"""
 
 
 class LocalClusterError(Exception):
@@ -100,6 +104,7 @@ class LocalCluster:
                 self._leave_version_0_1()
             else:
                 self._write_new_cluster()
+            self._add_query_server()
             self._add_groups(groups)
         except OSError as error:
             raise LocalClusterError(
@@ -122,7 +127,8 @@ class LocalCluster:
             raise LocalClusterError(f"{error.filename} cannot be written: {error.strerror}.") from None
         text = self.config_file.read_text(encoding="utf-8")
         moved = text
-        for addresses in [one for nodes in config.groups.values() for one in nodes.values()]:
+        query = [] if config.query_address is None else [(config.query_address,)]
+        for addresses in [*query, *(one for nodes in config.groups.values() for one in nodes.values())]:
             for address in addresses:
                 if address.host == LOOPBACK and not is_port_free(LOOPBACK, address.port):
                     moved = moved.replace(f'"{address}"', f'"{LOOPBACK}:{free_port(avoid=moved)}"')
@@ -220,6 +226,13 @@ class LocalCluster:
             config.key_file(identity.name).unlink(missing_ok=True)
         if missing:
             make_certificates(Authority.load(tls_dir), missing, tls_dir, now=now, days=CA_DAYS)
+
+    def _add_query_server(self) -> None:
+        """Earlier versions had none."""
+        if load_config(self.config_file).query_address is None:
+            document = self.config_file.read_text(encoding="utf-8")
+            document += _QUERY_TOML.format(host=LOOPBACK, port=free_port(avoid=document))
+            write_private_file(self.config_file, document)
 
     def _add_groups(self, groups: int) -> None:
         """Have at least so many groups; the new ones are called by their number."""

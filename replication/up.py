@@ -8,6 +8,7 @@ cluster was. This process only supervises (replication.supervisor); all work is 
                +-- tally node --node node-3
                +-- tally gateway                 stage 2
                +-- tally projector               stage 3, once the exchange is ready
+               +-- tally query serve
                +-- tally exporter --node node-1  with Kafka: one beside each replica
                +-- tally ingress                 with Kafka
                +-- tally demo                    stage 4
@@ -91,6 +92,7 @@ def _run(options: UpOptions, cluster: LocalCluster, port: int) -> int:
         if _wait_until_ready(supervisor, address, cluster.log_dir):
             supervisor.declare_working()
             readers = [_child(options, "projector", "projector", *common)]
+            readers.append(_child(options, "query", "query", "serve", *common))
             if config.kafka is not None:
                 ingress = _child(options, "ingress", "ingress", *common, "--name", GATEWAY_NAME)
                 readers += [*_exporters(options, config, list(config.groups)), ingress]

@@ -8,6 +8,7 @@ export    entries and events per second that an exporter brings from the replica
 projector commands per second into the read models' tables, and how soon an order is in them
 restart   time of a replica to execute again what was committed after its snapshot
 catch-up  time of a replica that stood still to reach the others, by a snapshot, while orders flow
+query     time of searches in a history of many orders, by kind of search
 
 Every figure is of committed round trips or finished work; all processes share this machine.
 """
@@ -35,6 +36,7 @@ from sim.bench_engine_workloads import NAMES
 from sim.bench_export import measure_export
 from sim.bench_log import IN_FLIGHT, BenchFailed, measure_log, print_results
 from sim.bench_projector import make_history, measure_lag, measure_rebuild, wait_for_projector
+from sim.bench_query import ORDERS_DEFAULT, bench_query, print_table
 from sim.bench_restart import measure_restart
 from sim.client import Client, order_item
 from sim.kafka_broker import KafkaUnavailable
@@ -54,6 +56,7 @@ examples:
   tally bench export --kafka 127.0.0.1:9092      with one that runs
   tally bench restart --commands 1000000 --history 9000000 --json
   tally bench projector --runs 3 --database postgresql://tally@127.0.0.1/bench
+  tally bench query --orders 10000000
 """
 
 
@@ -68,7 +71,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("all", "engine", "log", "http", "failover", "export", "restart", "catch-up", "projector"),
+        choices=("all", "engine", "log", "http", "failover", "export", "restart", "catch-up", "projector", "query"),
         default="all",
     )
     parser.add_argument("--workload", choices=NAMES, help="engine: one of them instead of all")
@@ -83,7 +86,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--history", type=_whole, default=0, metavar="N", help="restart: commands that the snapshot has (%(default)s)"
     )
-    parser.add_argument("--seed", type=int, default=1, help="of the engine's workloads (%(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="of the engine's workloads, of the searches (%(default)s)")
     parser.add_argument(
         "--runs", type=_positive, default=5, metavar="N", help="of engine, export, projector (%(default)s)"
     )
@@ -98,7 +101,12 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--kafka", metavar="HOST:PORT", help="export: a broker that runs, instead of one of its own")
     parser.add_argument("--kills", type=_positive, default=10, metavar="N", help="failover (%(default)s)")
-    parser.add_argument("--orders", type=_positive, default=300, metavar="N", help="projector: to time (%(default)s)")
+    parser.add_argument(
+        "--orders",
+        type=_positive,
+        metavar="N",
+        help=f"projector: to time (300); query: in the history ({ORDERS_DEFAULT})",
+    )
     parser.add_argument("--database", metavar="URL", help="projector: one to be emptied and filled besides SQLite")
     parser.add_argument("--json", action="store_true", help="print results as JSON")
     arguments = parser.parse_args(argv)
@@ -111,6 +119,7 @@ def main(argv: list[str]) -> int:
         "restart": _restart,
         "catch-up": _catch_up,
         "projector": _projector,
+        "query": _query,
     }
     for name, bench in benches.items():
         if arguments.what in ("all", name):
@@ -258,7 +267,22 @@ def _projector(arguments: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="tally-bench-") as folder, LocalExchange(Path(folder)) as exchange:
         trader = _trader(exchange)
         wait_for_projector(exchange.directory)
-        _print(measure_lag(exchange, trader, arguments.orders), as_json=arguments.json)
+        _print(measure_lag(exchange, trader, arguments.orders or 300), as_json=arguments.json)
+    return 0
+
+
+def _query(arguments: argparse.Namespace) -> int:
+    orders = arguments.orders or ORDERS_DEFAULT
+    results = bench_query(orders, seed=arguments.seed)
+    if results is None:
+        return 1
+    for result in results:
+        result["machine"] = _machine()
+    if arguments.json:
+        print(json.dumps({"results": results}))
+    else:
+        print_table(results)
+        print(f"{orders:,} orders; machine: {_machine()}")
     return 0
 
 

@@ -31,6 +31,7 @@ CATALOGUES: Final = (
     "sim/mutants-groups.txt",
     "sim/mutants-kafka.txt",
     "sim/mutants-projections.txt",
+    "sim/mutants-query.txt",
 )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("engine", "replication", "gateway", "projections", "sim")
+PACKAGES = ("engine", "replication", "gateway", "projections", "query", "sim")
 
 # An arrow: what the package on the left may import of ours. A module's name stands for what is below it too.
 # Source: ARCHITECTURE.md.
@@ -34,6 +34,26 @@ ARROWS = {
         "replication.refusals",
         "replication.tls",
         "projections",
+    ),
+    "query": (
+        "query",
+        "engine.amounts",
+        "engine.events",
+        "engine.rejects",
+        "engine.types",
+        "gateway.errors",
+        "gateway.freshness",
+        "gateway.history_columns",
+        "gateway.history_routes",
+        "gateway.order_bodies",
+        "gateway.parsing",
+        "gateway.rendering",
+        "gateway.times",
+        "projections",
+        "replication.handshake",
+        "replication.identity",
+        "replication.refusals",
+        "replication.tls",
     ),
     "projections": (
         "projections",

@@ -87,12 +87,14 @@ class LiveGateway:
         request_timeout_ms: int = 3_000,
         receive_timeout_ms: int = 3_000,
         others: dict[str, OneReplicaGroup] | None = None,
+        query_server: tuple[str, int] | None = None,
     ) -> None:
         """``others`` are the market groups beside the home; one that is put there later is found within a second."""
         self.group = group or OneReplicaGroup()
         self._credentials = credentials or gateway_credentials()
         self.others = others or {}
         self._started_others = set(self.others)
+        self._query_server = query_server
         self._hot = hot
         self._operator = operator
         self._request_timeout_ms = request_timeout_ms
@@ -188,6 +190,7 @@ class LiveGateway:
             bootstrap_operator=self._operator,
             request_timeout_ms=self._request_timeout_ms,
             receive_timeout_ms=self._receive_timeout_ms,
+            query_server=self._query_server,
             other_groups=self._other_doors(),
             poll_groups=self._poll_groups,
         )

@@ -72,6 +72,7 @@ def upgrade() -> None:
         _number("held_change_units"),
         _number("available_units"),
         _number("held_units"),
+        sa.PrimaryKeyConstraint("group_id", "account_id", "asset_id", "sequence", "event_index"),
     )
     _table(
         "markets",
