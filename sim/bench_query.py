@@ -27,9 +27,9 @@ from gateway.rendering import timestamp_text
 from projections import schema
 from projections.database import sqlite_url, writing_engine
 from projections.migrations import upgrade
-from query.answers import answer_page
-from query.asked import read_asked
-from query.database import Database
+from projections.query.answers import answer_page
+from projections.query.asked import read_asked
+from projections.query.database import Database
 
 ORDERS_DEFAULT: Final = 1_000_000
 SEARCHES: Final = 200

@@ -17,12 +17,12 @@ from gateway.history_columns import INTEGER, TIME
 from gateway.history_routes import ACCOUNT, CURSOR, FORMAT, FORMATS, FRESHNESS, LIMIT, QUESTIONS, Parameter, Question
 from gateway.rendering import timestamp_text
 from projections.database import DatabaseError, database_url, sqlite_url
-from query.answers import answer_page
-from query.asked import Asked, read_asked
-from query.database import Database
-from query.files import File
-from query.serve import QueryOptions, serve
-from query.source import read_groups
+from projections.query.answers import answer_page
+from projections.query.asked import Asked, read_asked
+from projections.query.database import Database
+from projections.query.files import File
+from projections.query.serve import QueryOptions, serve
+from projections.query.source import read_groups
 from replication.config import ConfigError, load_config
 from replication.identity import READER
 from replication.local_cluster import READER_NAME

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from projections.database import sqlite_url
-from query import files
+from projections.query import files
 from replication.tls import LinkCredentials
 from tests.gateway.live_gateway import LiveGateway, Market, expect, limit_order
-from tests.query.history import History
-from tests.query.live_query import LiveQuery
+from tests.projections.query.history import History
+from tests.projections.query.live_query import LiveQuery
 from tests.replication.link_certificates import node, reader
 
 
@@ -93,7 +93,7 @@ def test_a_read_may_wait_for_what_its_sender_has_done(exchange: Exchange) -> Non
 
 
 def test_a_file_is_passed_through_in_pieces(exchange: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("query.answers.EXPORT_PAGE_ROWS", 1)
+    monkeypatch.setattr("projections.query.answers.EXPORT_PAGE_ROWS", 1)
     response = exchange.market.operator("GET", "/v1/admin/history/orders?format=csv&sort=oldest")
     assert response.headers["transfer-encoding"] == "chunked"
     assert response.headers["content-disposition"] == 'attachment; filename="orders.csv"'

@@ -24,8 +24,8 @@ from gateway.metrics import GatewayMetrics
 from gateway.rendering import timestamp_text
 from projections.database import sqlite_url
 from tests.gateway.live_gateway import Client, LiveGateway, expect
-from tests.query.history import History
-from tests.query.live_query import LiveQuery
+from tests.projections.query.history import History
+from tests.projections.query.live_query import LiveQuery
 from tests.replication.link_certificates import CLUSTER_ID, gateway
 
 ROOT = Path(__file__).parents[2]
@@ -40,7 +40,7 @@ WIDTH = 128
 def test_every_error_code_is_in_the_document() -> None:
     codes = {rejects.reason_code(reason) for reason in range(1, len(rejects.REASONS))}
     codes_of_kafka = set()
-    for source in [*(ROOT / "gateway").glob("*.py"), *(ROOT / "query").glob("*.py")]:
+    for source in [*(ROOT / "gateway").glob("*.py"), *(ROOT / "projections" / "query").glob("*.py")]:
         found = re.findall(r'(?:BadRequest|Unauthenticated|NotFound|__init__)\(\s*"([A-Z_]+)"', source.read_text())
         if source.name == "kafka_commands.py":
             codes_of_kafka |= set(found)

@@ -13,7 +13,7 @@ import pytest
 
 from sim.query import main
 from sim.query_table import table_lines
-from tests.query.history import History, new_history
+from tests.projections.query.history import History, new_history
 
 NOWHERE = Path("nowhere.toml")
 

@@ -23,8 +23,8 @@ from sqlalchemy import Column, Table, select, tuple_
 from sqlalchemy.engine import Connection, RowMapping
 from sqlalchemy.sql.elements import ColumnElement
 
-from query.cursor import Key
-from query.database import by_index
+from projections.query.cursor import Key
+from projections.query.database import by_index
 
 EXAMINED_MAX: Final = 2_000
 FEW_STREAMS: Final = 4

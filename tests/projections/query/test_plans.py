@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from query.answers import all_pages
-from query.source import Source
-from tests.query.history import LIMIT_S, History, ask
+from projections.query.answers import all_pages
+from projections.query.source import Source
+from tests.projections.query.history import LIMIT_S, History, ask
 
 AT = "2025-06-17T10:00:30.5Z"
 TIMES = {"from_": "2025-06-17T10:00:30.5Z", "to": "2025-06-17T23:30:00.25Z"}

@@ -14,10 +14,10 @@ from gateway.history_routes import QUESTIONS, Question
 from gateway.rendering import Json
 from projections.database import sqlite_url
 from projections.group_fold import GroupFold
+from projections.query.answers import answer_page
+from projections.query.asked import Asked, read_asked
+from projections.query.database import Database
 from projections.store import Store
-from query.answers import answer_page
-from query.asked import Asked, read_asked
-from query.database import Database
 from tests.projections.fold_harness import Exchange
 
 LIMIT_S = 10.0

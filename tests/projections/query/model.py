@@ -11,7 +11,7 @@ from engine.types import MARKET, MARKET_BUDGET, SIDE_NAMES, STATUS_NAMES, TRANSF
 from gateway.rendering import timestamp_text
 from projections import schema
 from projections.schema import TRANSFER_KIND_NAMES, WITHDRAWAL
-from tests.query.history import LIMIT_S, History
+from tests.projections.query.history import LIMIT_S, History
 
 Row = Mapping[str, Any]
 

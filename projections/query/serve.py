@@ -20,11 +20,11 @@ from starlette.routing import Route
 
 from gateway.errors import ApiError, MethodNotAllowed, NotFound
 from gateway.history_routes import QUESTIONS
-from query.connection import QueryConnection
-from query.database import Database
-from query.desk import Desk
-from query.endpoint import QueryEndpoint
-from query.metrics import QueryMetrics
+from projections.query.connection import QueryConnection
+from projections.query.database import Database
+from projections.query.desk import Desk
+from projections.query.endpoint import QueryEndpoint
+from projections.query.metrics import QueryMetrics
 from replication.refusals import Refusals
 from replication.tls import LinkCredentials
 

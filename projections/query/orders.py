@@ -14,11 +14,11 @@ from engine.types import LIMIT, MARKET, MARKET_BUDGET, SIDE_NAMES, STATUS_NAMES
 from gateway.history_columns import ORDER
 from gateway.order_bodies import OrderFacts, reported_order_body
 from gateway.rendering import timestamp_text
+from projections.query.export import Row
+from projections.query.source import Group, Source
+from projections.query.streams import EXAMINED_MAX, Found, Stream
+from projections.query.times import Range, sequences_between
 from projections.schema import markets, orders
-from query.export import Row
-from query.source import Group, Source
-from query.streams import EXAMINED_MAX, Found, Stream
-from query.times import Range, sequences_between
 
 _TYPES: Final = {"limit": (LIMIT,), "market": (MARKET, MARKET_BUDGET)}
 _LIVING: Final = frozenset(("open", "waiting"))

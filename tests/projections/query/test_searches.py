@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from gateway.rendering import timestamp_text
 from projections import schema
-from query import orders, streams
-from tests.query.history import History
-from tests.query.model import Model
+from projections.query import orders, streams
+from tests.projections.query.history import History
+from tests.projections.query.model import Model
 
 EXAMPLES = 20
 NAMES = ("trader-1", "trader-2", "trader-3", "trader-4", "boss")

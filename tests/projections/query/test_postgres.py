@@ -14,15 +14,15 @@ from sqlalchemy import text
 
 from gateway.errors import QueryUnavailable
 from projections.database import database_url
-from query import orders, streams
-from query.answers import all_pages
-from query.database import Database, QueryTooSlow
-from query.source import Source
+from projections.query import orders, streams
+from projections.query.answers import all_pages
+from projections.query.database import Database, QueryTooSlow
+from projections.query.source import Source
 from tests.projections.databases import end_connections, new_database
 from tests.projections.postgres_server import binaries, postgres_server
-from tests.query.history import LIMIT_S, History, ask
-from tests.query.test_pages import deposit
-from tests.query.test_plans import LARGE, QUESTIONS, statements
+from tests.projections.query.history import LIMIT_S, History, ask
+from tests.projections.query.test_pages import deposit
+from tests.projections.query.test_plans import LARGE, QUESTIONS, statements
 
 SEQ_SCAN = re.compile(r"Seq Scan on (\w+)")
 

@@ -10,9 +10,9 @@ from sqlalchemy import select
 
 from gateway.rendering import optional_timestamp_text, timestamp_text
 from projections.candles import INTERVALS, Candle, next_opening_ns, opening_ns, without_gaps
+from projections.query.export import Row
+from projections.query.source import Group, Source
 from projections.schema import candles, tickers
-from query.export import Row
-from query.source import Group, Source
 
 _INTERVAL_DEFAULT: Final = "1m"
 _STORED: Final = tuple(candles.c[name] for name in Candle._fields)

@@ -10,7 +10,7 @@ from types import TracebackType
 import uvloop
 from sqlalchemy.engine import URL
 
-from query.serve import QueryOptions, build_server
+from projections.query.serve import QueryOptions, build_server
 from replication.tls import LinkCredentials
 from tests.replication.link_certificates import gateway, reader
 

@@ -8,10 +8,10 @@ import pytest
 
 from engine.commands import Deposit
 from gateway.errors import BadRequest, NotFound
-from query.cursor import decode_cursor, encode_cursor
-from query.source import BehindHistory
+from projections.query.cursor import decode_cursor, encode_cursor
+from projections.query.source import BehindHistory
 from tests.engine.workload_special import EUR
-from tests.query.history import History
+from tests.projections.query.history import History
 
 
 def deposit(history: History, number: int) -> int:

@@ -14,12 +14,12 @@ from gateway.errors import BadRequest
 from gateway.rendering import timestamp_text
 from projections import schema
 from projections.database import writing_engine
-from query import streams
-from query.answers import all_pages
-from query.source import Source
-from query.statement import StatementDisagrees
-from tests.query.history import LIMIT_S, History, ask
-from tests.query.model import Model
+from projections.query import streams
+from projections.query.answers import all_pages
+from projections.query.source import Source
+from projections.query.statement import StatementDisagrees
+from tests.projections.query.history import LIMIT_S, History, ask
+from tests.projections.query.model import Model
 
 NAMES = ("trader-1", "boss", "exchange")
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 
-from query.answers import all_pages
-from query.asked import Asked
-from query.database import Database
-from query.export import FORMATS
-from query.source import Source
+from projections.query.answers import all_pages
+from projections.query.asked import Asked
+from projections.query.database import Database
+from projections.query.export import FORMATS
+from projections.query.source import Source
 
 
 class File:

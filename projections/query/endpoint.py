@@ -25,9 +25,9 @@ from gateway.history_routes import (
     Question,
 )
 from gateway.parsing import read_query
-from query.asked import Asked, read_asked
-from query.desk import Desk
-from query.metrics import QueryMetrics
+from projections.query.asked import Asked, read_asked
+from projections.query.desk import Desk
+from projections.query.metrics import QueryMetrics
 
 JSON_TYPE: Final = b"application/json"
 _PAGE: Final = "page"

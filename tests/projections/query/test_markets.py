@@ -8,8 +8,8 @@ from engine.types import NS_PER_S
 from gateway.rendering import timestamp_text
 from projections import schema
 from projections.candles import INTERVALS, next_opening_ns, opening_ns
-from tests.query.history import History
-from tests.query.model import Model, Row
+from tests.projections.query.history import History
+from tests.projections.query.model import Model, Row
 
 GLD = {"market": "GLD-EUR", "group": "main"}
 

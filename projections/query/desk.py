@@ -11,11 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from gateway.errors import NotFound, Overloaded
-from query.answers import Answer, answer_page
-from query.asked import Asked
-from query.database import Database
-from query.files import File
-from query.source import BehindHistory
+from projections.query.answers import Answer, answer_page
+from projections.query.asked import Asked
+from projections.query.database import Database
+from projections.query.files import File
+from projections.query.source import BehindHistory
 
 SEARCH_S_MAX: Final = 10.0
 FILE_S_MAX: Final = 600.0

@@ -10,8 +10,8 @@ from sqlalchemy.engine import Connection
 
 from gateway.errors import ApiError, BadRequest, NotFound, UnknownGroup, shown
 from gateway.rendering import Asset, Market, market_of
+from projections.query.asked import Asked
 from projections.schema import NOBODY, accounts, assets, markets, positions
-from query.asked import Asked
 
 
 class Group(NamedTuple):

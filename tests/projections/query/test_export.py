@@ -13,12 +13,12 @@ import pytest
 
 from gateway.history_columns import DECIMAL, FLAG, INTEGER, TEXT, TIME, Column
 from gateway.history_routes import QUESTIONS
-from query import answers, streams
-from query.answers import all_pages
-from query.export import write_csv, write_json_array, write_json_lines, write_parquet
-from query.files import File
-from query.source import Source
-from tests.query.history import LIMIT_S, History, ask
+from projections.query import answers, streams
+from projections.query.answers import all_pages
+from projections.query.export import write_csv, write_json_array, write_json_lines, write_parquet
+from projections.query.files import File
+from projections.query.source import Source
+from tests.projections.query.history import LIMIT_S, History, ask
 
 ABOUT = {
     "orders": (None, {}),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.query.history import History, new_history
+from tests.projections.query.history import History, new_history
 
 
 @pytest.fixture(scope="session")

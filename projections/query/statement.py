@@ -16,11 +16,11 @@ from sqlalchemy.sql.elements import ColumnElement
 from engine.amounts import format_units
 from gateway.errors import ApiError, BadRequest
 from gateway.rendering import timestamp_text
+from projections.query.export import Row
+from projections.query.source import Group, Source
+from projections.query.streams import Found, Stream
+from projections.query.times import sequences_between
 from projections.schema import LINE_KIND_NAMES, NOBODY, balances, ledger_lines
-from query.export import Row
-from query.source import Group, Source
-from query.streams import Found, Stream
-from query.times import sequences_between
 
 _KEYS: Final = (ledger_lines.c.sequence, ledger_lines.c.event_index)
 

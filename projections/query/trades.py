@@ -12,11 +12,11 @@ from sqlalchemy.sql.elements import ColumnElement
 from engine.types import BUY, SELL, SIDE_NAMES
 from gateway.errors import BadRequest
 from gateway.rendering import timestamp_text
+from projections.query.export import Row
+from projections.query.source import Group, Source
+from projections.query.streams import Found, Stream
+from projections.query.times import Range, trades_between
 from projections.schema import orders, trades
-from query.export import Row
-from query.source import Group, Source
-from query.streams import Found, Stream
-from query.times import Range, trades_between
 
 _MAKER: Final = "maker"
 _TAKER: Final = "taker"

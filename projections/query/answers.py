@@ -10,16 +10,16 @@ from sqlalchemy.engine import Connection
 
 from gateway.history_routes import BALANCES, CANDLES, FILLS, ORDERS, STATEMENT, TICKERS, TRADES, TRANSFERS
 from gateway.rendering import Json, optional_timestamp_text
-from query.asked import Asked
-from query.cursor import Key, decode_cursor, encode_cursor
-from query.export import Row
-from query.markets import candle_page, ticker_rows
-from query.orders import order_rows, order_streams
-from query.source import Source
-from query.statement import balance_rows, check_closing, line_rows, line_streams
-from query.streams import Found, Stream, read_page
-from query.trades import fill_rows, fill_streams, trade_rows, trade_streams
-from query.transfers import transfer_rows, transfer_streams
+from projections.query.asked import Asked
+from projections.query.cursor import Key, decode_cursor, encode_cursor
+from projections.query.export import Row
+from projections.query.markets import candle_page, ticker_rows
+from projections.query.orders import order_rows, order_streams
+from projections.query.source import Source
+from projections.query.statement import balance_rows, check_closing, line_rows, line_streams
+from projections.query.streams import Found, Stream, read_page
+from projections.query.trades import fill_rows, fill_streams, trade_rows, trade_streams
+from projections.query.transfers import transfer_rows, transfer_streams
 
 EXPORT_PAGE_ROWS: Final = 1_000
 

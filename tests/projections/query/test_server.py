@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from gateway.history_routes import ACCOUNT_HEADER, AS_OF_HEADER, OPERATOR_HEADER
-from query import desk
+from projections.query import desk
 from replication.identity import OPERATOR, Identity
 from replication.tls import LinkCredentials
-from tests.query.history import History
-from tests.query.live_query import LiveQuery
-from tests.query.test_pages import deposit
+from tests.projections.query.history import History
+from tests.projections.query.live_query import LiveQuery
+from tests.projections.query.test_pages import deposit
 from tests.replication.link_certificates import credentials, gateway, node, operator, reader
 
 ANA = {ACCOUNT_HEADER.decode(): "trader-1"}
@@ -177,7 +177,7 @@ def test_a_file_whose_reader_is_gone_is_given_up(
     server: LiveQuery, monkeypatch: pytest.MonkeyPatch, history: History
 ) -> None:
     """Otherwise a few of them would keep everybody else from theirs."""
-    monkeypatch.setattr("query.answers.EXPORT_PAGE_ROWS", 1)
+    monkeypatch.setattr("projections.query.answers.EXPORT_PAGE_ROWS", 1)
     for _ in range(2 * desk.FILES_MAX):
         connection = server.connect()
         connection.request("GET", "/v1/admin/history/orders?format=jsonl", headers=BOSS)
