@@ -265,3 +265,12 @@ def test_a_setting_of_kafka_that_cannot_be_used_is_named(tmp_path: Path, line: s
 def test_brokers_are_a_list_of_addresses(tmp_path: Path, servers: str) -> None:
     with pytest.raises(ConfigError, match=r"kafka.bootstrap_servers: .* is not a"):
         load(tmp_path, f"{MINIMAL}[kafka]\nbootstrap_servers = {servers}\n")
+
+
+def test_a_query_server_is_where_the_file_says(tmp_path: Path) -> None:
+    assert load(tmp_path, MINIMAL).query_address is None
+    table = '\n[query]\naddress = "10.0.9.31:7301"\n'
+    assert load(tmp_path, MINIMAL + table).query_address == Address("10.0.9.31", 7301)
+    for wrong, complaint in (('address = "7301"', "query.address"), ('host = "a"', "query.host")):
+        with pytest.raises(ConfigError, match=complaint):
+            load(tmp_path, f"{MINIMAL}\n[query]\n{wrong}\n")
