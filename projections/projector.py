@@ -28,8 +28,8 @@ from projections.source import OpenSource
 from projections.store import Store
 
 WAIT_S: Final = 0.5
-# What one transaction has at most, unless a single stretch from a source has more.
-ENTRIES_PER_TRANSACTION: Final = 2_000
+# Of events that one transaction has, about: some ten thousand commands, a second of work.
+BYTES_PER_TRANSACTION: Final = 1 << 20
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ class Projector:
             metrics.stands_at(fold.position)
         with Readers(sources) as readers:
             while not self._stopping.is_set():
-                for name, entries in _by_group(readers.take(WAIT_S, ENTRIES_PER_TRANSACTION)).items():
+                for name, entries in _by_group(readers.take(WAIT_S, BYTES_PER_TRANSACTION)).items():
                     self._project(store, folds[name], entries)
                 for name, fold in folds.items():
                     metrics.log_is_at(name, readers.last_sequence(name), fold.position)

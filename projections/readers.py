@@ -27,6 +27,11 @@ class Stretch(NamedTuple):
     entries: list[Entry]
     refused: HistoryRefused | None = None
 
+    @property
+    def size_bytes(self) -> int:
+        """Of the events."""
+        return sum(len(entry.events) for entry in self.entries)
+
 
 class Readers:
     """The threads of all groups, until the ``with`` block ends."""
@@ -52,19 +57,19 @@ class Readers:
         for source in self._sources.values():
             source.close()
 
-    def take(self, timeout_s: float, entries_max: int) -> list[Stretch]:
-        """All that is there, about so many entries at most; waits for the first. ``[]`` if nothing came."""
+    def take(self, timeout_s: float, bytes_max: int) -> list[Stretch]:
+        """All that is there, about so much of events at most; waits for the first. ``[]`` if nothing came."""
         try:
             taken = [self._stretches.get(timeout=timeout_s)]
         except queue.Empty:
             return []
-        count = len(taken[0].entries)
-        while count < entries_max:
+        size = taken[0].size_bytes
+        while size < bytes_max:
             try:
                 taken.append(self._stretches.get_nowait())
             except queue.Empty:
                 break
-            count += len(taken[-1].entries)
+            size += taken[-1].size_bytes
         return taken
 
     def last_sequence(self, group_name: str) -> int:

@@ -5,6 +5,7 @@ log       entries per second that three replicas commit, fsync on, beside stock 
 http      committed orders per second through HTTP, gateway and three replicas, fsync on
 failover  time from SIGKILL of the leader to the next acknowledged order
 export    entries and events per second that an exporter brings from the replicas' archives to a Kafka broker
+projector commands per second into the read models' tables, and how soon an order is in them
 restart   time of a replica to execute again what was committed after its snapshot
 query     time of searches in a history of many orders, by kind of search
 
@@ -27,10 +28,12 @@ from typing import Any, Final
 from kafka.errors import KafkaError
 from tqdm import tqdm
 
+from projections.database import DatabaseError, database_url, sqlite_url
 from sim.bench_engine import BOTH, FORMS, Options, bench_engine
 from sim.bench_engine_workloads import NAMES
 from sim.bench_export import measure_export
 from sim.bench_log import IN_FLIGHT, BenchFailed, measure_log, print_results
+from sim.bench_projector import make_history, measure_lag, measure_rebuild, wait_for_projector
 from sim.bench_query import ORDERS_DEFAULT, bench_query, print_table
 from sim.bench_restart import measure_restart
 from sim.client import Client, order_item
@@ -50,6 +53,7 @@ examples:
   tally bench export --seconds 5 --runs 3        with a broker of its own: needs Java and Maven
   tally bench export --kafka 127.0.0.1:9092      with one that runs
   tally bench restart --commands 1000000 --json
+  tally bench projector --runs 3 --database postgresql://tally@127.0.0.1/bench
   tally bench query --orders 10000000
 """
 
@@ -65,7 +69,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("all", "engine", "log", "http", "failover", "export", "restart", "query"),
+        choices=("all", "engine", "log", "http", "failover", "export", "restart", "projector", "query"),
         default="all",
     )
     parser.add_argument("--workload", choices=NAMES, help="engine: one of them instead of all")
@@ -75,10 +79,12 @@ def main(argv: list[str]) -> int:
         type=_positive,
         metavar="N",
         help="engine: of each workload, in deep the orders that rest (1000000, interpreted 200000; flash1: all, "
-        "interpreted 400000); restart: 1000000",
+        "interpreted 400000); restart: 1000000; projector: 200000",
     )
     parser.add_argument("--seed", type=int, default=1, help="of the engine's workloads, of the searches (%(default)s)")
-    parser.add_argument("--runs", type=_positive, default=5, metavar="N", help="engine, export (%(default)s)")
+    parser.add_argument(
+        "--runs", type=_positive, default=5, metavar="N", help="of engine, export, projector (%(default)s)"
+    )
     parser.add_argument("--file", type=Path, help="engine: the workload of flash1, .bin or .bin.xz")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="engine: draw the results, such as engine.png")
     parser.add_argument(
@@ -91,8 +97,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--kafka", metavar="HOST:PORT", help="export: a broker that runs, instead of one of its own")
     parser.add_argument("--kills", type=_positive, default=10, metavar="N", help="failover (%(default)s)")
     parser.add_argument(
-        "--orders", type=_positive, default=ORDERS_DEFAULT, metavar="N", help="query: in the history (%(default)s)"
+        "--orders", type=_positive, metavar="N", help="query: in the history (1000000); projector: to time (300)"
     )
+    parser.add_argument("--database", metavar="URL", help="projector: one to be emptied and filled besides SQLite")
     parser.add_argument("--json", action="store_true", help="print results as JSON")
     arguments = parser.parse_args(argv)
     benches: dict[str, Callable[[argparse.Namespace], int | None]] = {
@@ -102,6 +109,7 @@ def main(argv: list[str]) -> int:
         "failover": _failover,
         "export": _export,
         "restart": _restart,
+        "projector": _projector,
         "query": _query,
     }
     for name, bench in benches.items():
@@ -224,8 +232,27 @@ def _restart(arguments: argparse.Namespace) -> None:
         _print(measure_restart(Path(folder), arguments.commands or 1_000_000), as_json=arguments.json)
 
 
+def _projector(arguments: argparse.Namespace) -> int:
+    entries = make_history(arguments.commands or 200_000, arguments.seed)
+    with tempfile.TemporaryDirectory(prefix="tally-bench-") as folder:
+        urls = [sqlite_url(Path(folder) / "bench.sqlite")]
+        try:
+            urls += [database_url(arguments.database)] if arguments.database else []
+            for url in urls:
+                _print(measure_rebuild(url, entries, arguments.runs), as_json=arguments.json)
+        except DatabaseError as error:
+            print(f"tally bench projector: {error}", file=sys.stderr)
+            return 1
+    with tempfile.TemporaryDirectory(prefix="tally-bench-") as folder, LocalExchange(Path(folder)) as exchange:
+        trader = _trader(exchange)
+        wait_for_projector(exchange.directory)
+        _print(measure_lag(exchange, trader, arguments.orders or 300), as_json=arguments.json)
+    return 0
+
+
 def _query(arguments: argparse.Namespace) -> int:
-    results = bench_query(arguments.orders, seed=arguments.seed)
+    orders = arguments.orders or ORDERS_DEFAULT
+    results = bench_query(orders, seed=arguments.seed)
     if results is None:
         return 1
     for result in results:
@@ -234,7 +261,7 @@ def _query(arguments: argparse.Namespace) -> int:
         print(json.dumps({"results": results}))
     else:
         print_table(results)
-        print(f"{arguments.orders:,} orders; machine: {_machine()}")
+        print(f"{orders:,} orders; machine: {_machine()}")
     return 0
 
 

@@ -29,6 +29,7 @@ CATALOGUES: Final = (
     "sim/mutants-replication.txt",
     "sim/mutants-links.txt",
     "sim/mutants-groups.txt",
+    "sim/mutants-projections.txt",
     "sim/mutants-query.txt",
 )
 

@@ -12,10 +12,10 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, start_http_server
 from sqlalchemy import Connection
@@ -24,7 +24,7 @@ from sqlalchemy.exc import DBAPIError
 from tqdm import tqdm
 
 from engine.types import NS_PER_S
-from projections.database import DatabaseError, database_url, is_sqlite, reading_engine, sqlite_url
+from projections.database import DatabaseError, database_url, is_sqlite, reading_engine, shown, sqlite_url
 from projections.fingerprint import TableHash, table_hashes, total_hash
 from projections.group_fold import Position, beginning
 from projections.migrations import SchemaUnknown
@@ -35,18 +35,24 @@ from projections.store import Store, positions_of
 from replication.config import Config, ConfigError, load_config
 from replication.config_watch import ConfigWatch
 from replication.identity import READER
+from replication.kafka_clients import keep_clients_quiet
+from replication.kafka_settings import KafkaCredentialsMissing, client_options
 from replication.local_cluster import LOOPBACK, READER_NAME
 from replication.market_groups import of_group
 from replication.private_directory import create_private_directory
 from replication.supervisor import EXIT_HALTED
 from replication.tls import LinkCredentials, load_credentials
-from sim.projector_sources import DoorSource, LimitedSource
+from sim.projector_sources import DoorSource, LimitedSource, TopicSource
 
+NODES: Final = "nodes"
+KAFKA: Final = "kafka"
+ORIGINS: Final = (NODES, KAFKA)
 _PROBE_WAIT_S: Final = 3.0
 _EXAMPLES: Final = """\
 examples:
   tally projector --config cluster.toml                      follow all market groups into [projections] of the file
   tally projector --config cluster.toml --database postgresql://tally@127.0.0.1/tally
+  tally projector --config cluster.toml --from kafka         read what the exporters write, not the nodes
   tally projector --config cluster.toml --metrics-port 9465  with numbers for Prometheus
   tally projector status --config cluster.toml               where the read models stand, and how far behind
   tally projector rebuild --config cluster.toml              empty the tables and fill them again from the log
@@ -57,6 +63,8 @@ A user's password for PostgreSQL comes from PGPASSWORD or ~/.pgpass, not from th
 Exit codes: 0 stopped, or all is well; 1 it cannot be done now, or verify found a difference; 70 going on would be
 wrong, the log says why.
 """
+
+Openers = Callable[[Config], dict[str, OpenSource]]
 
 logger = logging.getLogger(__name__)
 
@@ -72,15 +80,18 @@ def main(argv: list[str]) -> int:
     commands = {"run": _run, "status": _status, "rebuild": _rebuild, "hash": _hash, "verify": _verify}
     parser.add_argument("command", nargs="?", choices=commands, default="run", help="(%(default)s)")
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the cluster's TOML file")
+    parser.add_argument(
+        "--from", dest="origin", choices=ORIGINS, default=NODES, help="where the entries come from (%(default)s)"
+    )
     parser.add_argument("--database", metavar="URL", help="instead of projections.database of the file")
     parser.add_argument("--name", default=READER_NAME, help="whose certificate it shows to the nodes (%(default)s)")
     parser.add_argument(
-        "--metrics-port", type=int, default=0, metavar="PORT", help="answer Prometheus on loopback there (0: do not)"
+        "--metrics-port", type=_port, default=0, metavar="PORT", help="answer Prometheus on loopback there (0: do not)"
     )
     arguments = parser.parse_args(argv)
     try:
         return commands[arguments.command](_Setting(arguments))
-    except (ConfigError, DatabaseError, SchemaUnknown, SourceError, OSError) as error:
+    except (ConfigError, KafkaCredentialsMissing, DatabaseError, SchemaUnknown, SourceError, OSError) as error:
         return _fail(1, error)
     except DBAPIError as error:
         return _fail(1, f"the database: {' '.join(str(error.orig).split())}")
@@ -94,14 +105,24 @@ class _Setting:
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.config = load_config(arguments.config)
         self.url = _url(self.config, arguments.database)
-        self.reader: str = arguments.name
+        self._origin: str = arguments.origin
+        self._reader: str = arguments.name
         self.metrics_port: int = arguments.metrics_port
 
-    def credentials(self) -> LinkCredentials:
-        return load_credentials(self.config, READER, self.reader)
+    def openers(self) -> Openers:
+        """What makes sources of the groups of a configuration."""
+        if self._origin == NODES:
+            credentials = load_credentials(self.config, READER, self._reader)
+            return lambda config: {name: _door(of_group(config, name), credentials) for name in config.groups}
+        settings = self.config.kafka
+        if settings is None:
+            raise ConfigError(f"{self.config.path}: kafka: is missing; it must say where the brokers are")
+        keep_clients_quiet()
+        options = client_options(settings)
+        return lambda config: {name: _topic(settings.event_topic(name), options) for name in config.groups}
 
     def groups(self) -> dict[str, OpenSource]:
-        return _groups(self.config, self.credentials())
+        return self.openers()(self.config)
 
 
 def _run(setting: _Setting) -> int:
@@ -110,7 +131,7 @@ def _run(setting: _Setting) -> int:
     )
     logging.getLogger("alembic").setLevel(logging.WARNING)
     watch = ConfigWatch(setting.config.path, time.monotonic)
-    credentials = setting.credentials()
+    openers = setting.openers()
     followed = set(setting.config.groups)
 
     def poll_groups() -> Mapping[str, OpenSource] | None:
@@ -118,17 +139,17 @@ def _run(setting: _Setting) -> int:
         if changed is None or not set(changed.groups) - followed:
             return None
         followed.update(changed.groups)
-        return _groups(changed, credentials)
+        return openers(changed)
 
     registry = CollectorRegistry()
     metrics = ProjectorMetrics(registry)
-    groups = _groups(setting.config, credentials)
+    groups = openers(setting.config)
     projector = Projector(ProjectorOptions(setting.url, groups, metrics, poll_groups))
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda _number, _frame: projector.stop())
     if setting.metrics_port:
         start_http_server(setting.metrics_port, LOOPBACK, registry)
-    logger.info("read models in %s", setting.url.render_as_string(hide_password=True))
+    logger.info("read models in %s", shown(setting.url))
     try:
         with _open(setting.url) as store:
             projector.run(store)
@@ -152,7 +173,7 @@ def _rebuild(setting: _Setting) -> int:
 
 def _status(setting: _Setting) -> int:
     positions = {one.group_name: one for one in _read_positions(setting.url)}
-    print(f"database     {setting.url.render_as_string(hide_password=True)}")
+    print(f"database     {shown(setting.url)}")
     for name, open_source in setting.groups().items():
         position = positions.get(name)
         if position is None:
@@ -224,13 +245,12 @@ def _limited(open_source: OpenSource, until_sequence: int) -> OpenSource:
     return lambda position: LimitedSource(open_source(position), until_sequence)
 
 
-def _groups(config: Config, credentials: LinkCredentials) -> dict[str, OpenSource]:
-    """How each group of the configuration is read."""
+def _door(config: Config, credentials: LinkCredentials) -> OpenSource:
+    return lambda position: DoorSource(config, credentials, position)
 
-    def opener(view: Config) -> OpenSource:
-        return lambda position: DoorSource(view, credentials, position)
 
-    return {name: opener(of_group(config, name)) for name in config.groups}
+def _topic(topic: str, options: Mapping[str, Any]) -> OpenSource:
+    return lambda position: TopicSource(topic, options, position)
 
 
 def _last_sequence(name: str, open_source: OpenSource, position: Position | None = None) -> int:
@@ -245,7 +265,9 @@ def _last_sequence(name: str, open_source: OpenSource, position: Position | None
 
 def _open(url: URL) -> Store:
     if is_sqlite(url):
-        create_private_directory(Path(url.database or "").parent)
+        file = Path(url.database or "")
+        create_private_directory(file.parent)
+        file.touch(mode=0o600)  # history is nobody else's business, wherever the file is
     return Store(url)
 
 
@@ -280,6 +302,12 @@ def _read_hashes(url: URL) -> tuple[list[Position], list[TableHash]]:
 
 def _positions_text(sequences: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {sequence}" for name, sequence in sequences.items())
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 0 to 65535")
+    return int(text)
 
 
 def _fail(code: int, reason: object) -> int:

@@ -1,12 +1,18 @@
-"""Where a projector's entries come from: the doors of a group's replicas, up to a point where that is asked."""
+"""Where a projector's entries come from: the doors of replicas, or Kafka; up to a point where that is asked."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kafka.errors import KafkaError
 
 from engine.entry import Entry
 from projections.group_fold import Position
 from projections.source import HistoryRefused, Source, SourceUnavailable
 from replication.config import Config
-from replication.entry_source import EntrySource, EntrySourceError, HistoryDiffers
+from replication.entry_source import EntryMissing, EntrySource, EntrySourceError, HistoryDiffers
+from replication.event_topic_reader import EventTopicReader, KafkaPartition
 from replication.tls import LinkCredentials
 
 
@@ -31,6 +37,31 @@ class DoorSource:
 
     def close(self) -> None:
         self._entries.close()
+
+
+class TopicSource:
+    """A group's topic of events in Kafka."""
+
+    def __init__(self, topic: str, options: Mapping[str, Any], position: Position) -> None:
+        """``options`` are those of ``replication.kafka_settings.client_options``."""
+        self._reader = EventTopicReader(
+            topic, lambda: KafkaPartition(topic, options), sequence=position.sequence, chain=position.chain
+        )
+
+    @property
+    def last_sequence(self) -> int:
+        return self._reader.last_sequence
+
+    def read(self, wait_s: float) -> list[Entry]:
+        try:
+            return self._reader.read(wait_s)
+        except (EntryMissing, HistoryDiffers) as error:
+            raise HistoryRefused(str(error)) from error
+        except KafkaError as error:
+            raise SourceUnavailable(f"Kafka: {error}") from error
+
+    def close(self) -> None:
+        self._reader.close()
 
 
 class LimitedSource:

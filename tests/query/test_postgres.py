@@ -48,11 +48,11 @@ def test_answers_are_those_of_sqlite(
         asked = ask(name, account, **parameters)
         pages = []
         for one in (history, other):
-            cursor, found = None, []
+            cursor: str | None = None
+            found: list[dict[str, Any]] = []
             while len(found) < 12:
-                more = {"cursor": cursor} if cursor else {}
-                limit = {"limit": 9} if asked.question.pages else {}
-                found.append(one.ask(name, account, **parameters, **limit, **more))
+                limit = 9 if asked.question.pages else None
+                found.append(one.ask(name, account, **parameters, limit=limit, cursor=cursor))
                 cursor = found[-1].get("next")
                 if not cursor:
                     break
