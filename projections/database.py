@@ -45,6 +45,11 @@ def is_sqlite(url: URL) -> bool:
     return url.get_backend_name() == _SQLITE
 
 
+def shown(url: URL) -> str:
+    """As a person would write it, without a password."""
+    return url.set(drivername=url.get_backend_name()).render_as_string(hide_password=True)
+
+
 def writing_engine(url: URL) -> Engine:
     """For the one process that writes. Connects when it is first used.
 

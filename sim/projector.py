@@ -24,7 +24,7 @@ from sqlalchemy.exc import DBAPIError
 from tqdm import tqdm
 
 from engine.types import NS_PER_S
-from projections.database import DatabaseError, database_url, is_sqlite, reading_engine, sqlite_url
+from projections.database import DatabaseError, database_url, is_sqlite, reading_engine, shown, sqlite_url
 from projections.fingerprint import TableHash, table_hashes, total_hash
 from projections.group_fold import Position, beginning
 from projections.migrations import SchemaUnknown
@@ -86,7 +86,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--database", metavar="URL", help="instead of projections.database of the file")
     parser.add_argument("--name", default=READER_NAME, help="whose certificate it shows to the nodes (%(default)s)")
     parser.add_argument(
-        "--metrics-port", type=int, default=0, metavar="PORT", help="answer Prometheus on loopback there (0: do not)"
+        "--metrics-port", type=_port, default=0, metavar="PORT", help="answer Prometheus on loopback there (0: do not)"
     )
     arguments = parser.parse_args(argv)
     try:
@@ -149,7 +149,7 @@ def _run(setting: _Setting) -> int:
         signal.signal(number, lambda _number, _frame: projector.stop())
     if setting.metrics_port:
         start_http_server(setting.metrics_port, LOOPBACK, registry)
-    logger.info("read models in %s", setting.url.render_as_string(hide_password=True))
+    logger.info("read models in %s", shown(setting.url))
     try:
         with _open(setting.url) as store:
             projector.run(store)
@@ -173,7 +173,7 @@ def _rebuild(setting: _Setting) -> int:
 
 def _status(setting: _Setting) -> int:
     positions = {one.group_name: one for one in _read_positions(setting.url)}
-    print(f"database     {setting.url.render_as_string(hide_password=True)}")
+    print(f"database     {shown(setting.url)}")
     for name, open_source in setting.groups().items():
         position = positions.get(name)
         if position is None:
@@ -265,7 +265,9 @@ def _last_sequence(name: str, open_source: OpenSource, position: Position | None
 
 def _open(url: URL) -> Store:
     if is_sqlite(url):
-        create_private_directory(Path(url.database or "").parent)
+        file = Path(url.database or "")
+        create_private_directory(file.parent)
+        file.touch(mode=0o600)  # history is nobody else's business, wherever the file is
     return Store(url)
 
 
@@ -300,6 +302,12 @@ def _read_hashes(url: URL) -> tuple[list[Position], list[TableHash]]:
 
 def _positions_text(sequences: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {sequence}" for name, sequence in sequences.items())
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 0 to 65535")
+    return int(text)
 
 
 def _fail(code: int, reason: object) -> int:

@@ -97,6 +97,25 @@ def test_the_statement_of_a_part_fill() -> None:
     assert statement(tables, "exchange", "EUR") == "fee: 0.13860 available, 0.00000 held -> 0.13860 + 0.00000"
 
 
+@pytest.mark.parametrize(("clock", "trade_count", "high_ticks"), [("+1439m", 1, 1_000), ("+1440m", 0, 0)])
+def test_a_ticker_forgets_a_trade_with_its_minute_after_a_day(clock: str, trade_count: int, high_ticks: int) -> None:
+    """The scenario begins at noon: the minute of 12:00 is in the last 24 hours until 12:00 of the next day."""
+    tables = play(
+        f"""
+exchange with GLD 3, EUR 5
+market GLD-EUR tick 0.01 lot 0.001
+ana, bo have ample funds
+bo sells 4 @ 10.00 as s1
+ana buys 1 @ 10.00 as c1
+clock {clock}
+tick
+"""
+    )
+    (ticker,) = tables["tickers"].values()
+    assert (ticker.trade_count, ticker.high_ticks, ticker.volume_lots) == (trade_count, high_ticks, 1_000 * trade_count)
+    assert (ticker.last_price_ticks, ticker.ask_ticks, ticker.ask_lots) == (1_000, 1_000, 3_000)
+
+
 def test_the_rows_of_a_part_fill() -> None:
     tables = play(PART_FILL)
     orders = {row.client_order_id: row for row in tables["orders"].values()}

@@ -12,7 +12,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, text
 
 from projections import migrations, rows
-from projections.database import DatabaseError, database_url, reading_engine, sqlite_url, writing_engine
+from projections.database import DatabaseError, database_url, reading_engine, shown, sqlite_url, writing_engine
 from projections.group_fold import Position
 from projections.migrations import SchemaUnknown
 from projections.schema import metadata
@@ -79,6 +79,11 @@ def test_records_have_the_columns_of_their_tables_in_order() -> None:
 def test_what_is_no_database_is_refused(word: str) -> None:
     with pytest.raises(DatabaseError, match="is no database: use sqlite:///FILE or postgresql://"):
         database_url(word)
+
+
+def test_a_database_is_shown_without_its_password() -> None:
+    assert shown(database_url("postgresql://tally:secret@host:5432/name")) == "postgresql://tally:***@host:5432/name"
+    assert shown(database_url("sqlite:////var/p.sqlite")) == "sqlite:////var/p.sqlite"
 
 
 def test_readers_cannot_write_and_do_not_make_files(tmp_path: Path, connection: Connection) -> None:

@@ -275,3 +275,12 @@ def test_the_example_of_kafka_in_the_production_file_can_be_used(tmp_path: Path)
     assert kafka is not None
     assert (len(kafka.bootstrap_servers), kafka.security, kafka.sasl_mechanism) == (3, "tls", "SCRAM-SHA-512")
     assert kafka.ca_file == Path("/etc/tally/kafka-ca.crt")
+
+
+def test_a_query_server_is_where_the_file_says(tmp_path: Path) -> None:
+    assert load(tmp_path, MINIMAL).query_address is None
+    table = '\n[query]\naddress = "10.0.9.31:7301"\n'
+    assert load(tmp_path, MINIMAL + table).query_address == Address("10.0.9.31", 7301)
+    for wrong, complaint in (('address = "7301"', "query.address"), ('host = "a"', "query.host")):
+        with pytest.raises(ConfigError, match=complaint):
+            load(tmp_path, f"{MINIMAL}\n[query]\n{wrong}\n")

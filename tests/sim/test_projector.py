@@ -66,6 +66,7 @@ def test_a_projector_that_is_killed_in_the_middle_goes_on(tmp_path: Path, capsys
                 tables.wait_for(f"c{number}")
                 exchange.kill("projector")
         tables.wait_for("c19")
+        assert tables.file.stat().st_mode & 0o077 == 0
         assert set(tables.orders()) == {f"c{number}" for number in range(20)}
 
         assert projector(["verify", "--config", tables.config]) == 0

@@ -5,17 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.parquet as parquet
 import pytest
 
+from sim.local_exchange import LocalExchange
 from sim.query import main
 from sim.query_table import table_lines
 from tests.projections.query.history import History, new_history
 
 NOWHERE = Path("nowhere.toml")
+PATIENCE_S = 20.0
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +99,35 @@ def test_a_database_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str
     assert "none.db does not exist" in capsys.readouterr().err
     assert main(["orders"], config_file=tmp_path / "none.toml") == 1
     assert "there is no such file" in capsys.readouterr().err
+
+
+@pytest.mark.cluster
+def test_history_goes_on_while_its_writer_its_server_and_the_leader_are_killed(tmp_path: Path) -> None:
+    with LocalExchange(tmp_path / "exchange") as exchange:
+        operator = exchange.operator()
+        operator.create_asset("EUR", 5).expect()
+        operator.create_asset("GLD", 3).expect()
+        operator.create_market("GLD", "EUR", tick="0.01", lot="0.001").expect()
+        operator.create_account("ana").expect()
+        deposited = operator.deposit("ana", "EUR", "100.00", "dep-1").expect().body
+        key = operator.create_key("ana").expect().body
+        ana = exchange.client(key["key_id"], key["secret"])
+
+        def transfers(sequence: int) -> list[str]:
+            """References, as soon as this sequence is in the history."""
+            path = f"/v1/history/transfers?min_sequence={sequence}&wait_ms=2000"
+            deadline_s = time.monotonic() + PATIENCE_S
+            while True:
+                answer = ana.request("GET", path)
+                if answer.status == 200:
+                    return [one["reference"] for one in answer.body["transfers"]]
+                assert answer.body["error"]["code"] in ("QUERY_UNAVAILABLE", "TOO_OLD"), answer
+                assert time.monotonic() < deadline_s, answer
+
+        assert transfers(deposited["sequence"]) == ["dep-1"]
+        exchange.kill("query", "projector", exchange.leader())
+        later = operator.settle(lambda: operator.deposit("ana", "EUR", "5.00", "dep-2")).expect().body
+        assert transfers(later["sequence"]) == ["dep-2", "dep-1"]
 
 
 def test_columns_without_a_value_are_left_out() -> None:

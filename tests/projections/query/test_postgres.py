@@ -51,9 +51,8 @@ def test_answers_are_those_of_sqlite(
             cursor: str | None = None
             found: list[dict[str, Any]] = []
             while len(found) < 12:
-                more: dict[str, Any] = {"cursor": cursor} if cursor else {}
-                limit: dict[str, Any] = {"limit": 9} if asked.question.pages else {}
-                found.append(one.ask(name, account, **parameters, **limit, **more))
+                limit = 9 if asked.question.pages else None
+                found.append(one.ask(name, account, **parameters, limit=limit, cursor=cursor))
                 cursor = found[-1].get("next")
                 if not cursor:
                     break
