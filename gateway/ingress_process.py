@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.errors import KafkaError
@@ -151,7 +151,7 @@ async def _run(options: IngressOptions) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     await edge.start()
     logger.info("taking commands from %s", ", ".join(options.topics))
-    consuming = asyncio.create_task(_consume(lambda: CommandTopics(options, metrics), ingress))
+    consuming = asyncio.create_task(consume(lambda: CommandTopics(options, metrics), ingress))
     stopped = asyncio.create_task(stopping.wait())
     try:
         # What was taken and is not committed is taken again after the next start, and recognised.
@@ -166,11 +166,19 @@ async def _run(options: IngressOptions) -> None:
         await edge.stop()
 
 
-async def _consume(open_topics: Callable[[], CommandTopics], ingress: Ingress) -> None:
+class Topics(Protocol):
+    """What is consumed: ``CommandTopics``."""
+
+    def poll(self) -> list[Record]: ...
+    def finish(self, refused: Sequence[Refusal]) -> None: ...
+    def close(self) -> None: ...
+
+
+async def consume(open_topics: Callable[[], Topics], ingress: Ingress) -> None:
     """Take, execute, finish, for ever; after any failure of Kafka from the last stretch that was finished."""
     failing_since_s, remind_at_s = 0.0, 0.0
     while True:
-        topics: CommandTopics | None = None
+        topics: Topics | None = None
         try:
             topics = await asyncio.to_thread(open_topics)
             while True:
