@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 MENDING_FOLDER: Final = "mending"
 BYTES_PER_ATTEMPT_MAX: Final = 64 * 1024 * 1024
-PAUSE_PER_READ_S: Final = 0.1  # a read is about one MiB, and whoever answers it has orders to execute
+PAUSE_PER_READ_S: Final = 0.05  # a read is at most 256 KiB, and whoever answers it has orders to execute
 
 
 class Hole(NamedTuple):
@@ -59,7 +59,8 @@ class Hole(NamedTuple):
 def find_holes(directory: Path, *, disk: Disk = DISK) -> list[Hole]:
     """What an archive lacks before its newest segment, in ascending order.
 
-    A damaged segment that is found on the way is salvaged. ArchiveDamaged if the newest one is damaged, which its
+    A damaged segment that is found on the way is salvaged, and one that reaches into the next is cut, as where somebody
+    has put a file back from a copy. ArchiveDamaged if the newest one is damaged, which its
     replica is writing; ArchiveDiffers if segments contradict each other.
     """
     while True:
@@ -69,6 +70,9 @@ def find_holes(directory: Path, *, disk: Disk = DISK) -> list[Hole]:
         except _Unsound as found:
             logger.critical("%s. What is sound is kept, the rest is to come from the other replicas", found.damage)
             salvage(found.segment, disk=disk)
+        except _Overlap as found:
+            logger.warning("%s reaches beyond sequence %d: it is cut there", found.segment.path.name, found.sequence)
+            salvage(found.segment, last_sequence=found.sequence, disk=disk)
 
 
 def mend(directory: Path, hole: Hole, source: EntrySource, *, disk: Disk = DISK) -> bool:
@@ -119,6 +123,12 @@ class _Unsound(Exception):
         self.damage = damage
 
 
+class _Overlap(Exception):
+    def __init__(self, segment: Segment, sequence: int) -> None:
+        self.segment = segment
+        self.sequence = sequence
+
+
 def _holes(segments: list[Segment]) -> list[Hole]:
     holes = []
     before: Segment | None = None
@@ -140,6 +150,8 @@ def _holes(segments: list[Segment]) -> list[Hole]:
                 sequence, chain = verify_segment(before)
             except ArchiveDamaged as damage:
                 raise _Unsound(before, damage) from None
+        if before is not None and header.first_sequence <= sequence:
+            raise _Overlap(before, header.first_sequence - 1)
         if header.first_sequence > sequence + 1:
             holes.append(Hole(sequence + 1, chain, header.first_sequence - 1, header.previous_chain))
         elif header != SegmentHeader(sequence + 1, chain):

@@ -26,7 +26,7 @@ position, or whose archive lacks or has damaged the next entry, is left for the 
 
 The question, ``entries`` with ``after_sequence``, is answered with the fields of
 ``replication.archive_reader.EncodedEntries``; ``offset`` asks for the further pieces of a very large entry. A question
-costs a replica about one MiB of reading, and a place that is far away is found in several questions.
+costs a replica at most 256 KiB of reading, and a place that is far away is found in several questions.
 """
 
 from __future__ import annotations

@@ -94,6 +94,18 @@ def test_a_file_that_was_cut_short_is_found_by_its_end(tmp_path: Path, entries: 
     assert find_holes(tmp_path) == [hole], "and it is as it was the next time"
 
 
+def test_a_file_that_is_put_back_from_a_copy_fills_the_hole(tmp_path: Path, entries: list[Entry]) -> None:
+    write(tmp_path, entries)
+    segment = list_segments(tmp_path)[1]
+    shutil.copy(segment.path, tmp_path / "copy")
+    flip(segment.path, 2_000)
+    scrub(tmp_path, segment.first_sequence)
+    assert len(find_holes(tmp_path)) == 1
+    shutil.copy(tmp_path / "copy", segment.path)
+    assert find_holes(tmp_path) == []
+    assert read(tmp_path) == entries
+
+
 def test_segments_that_contradict_each_other_are_no_hole(tmp_path: Path, entries: list[Entry]) -> None:
     write(tmp_path, entries[:20])
     archive = Archive(tmp_path)
