@@ -29,6 +29,7 @@ from replication.archive import (
     Segment,
     SegmentHeader,
     list_segments,
+    read_part,
     read_segment_header,
 )
 from replication.archive_salvage import salvage, verify_segment
@@ -60,8 +61,8 @@ def find_holes(directory: Path, *, disk: Disk = DISK) -> list[Hole]:
     """What an archive lacks before its newest segment, in ascending order.
 
     A damaged segment that is found on the way is salvaged, and one that reaches into the next is cut, as where somebody
-    has put a file back from a copy. ArchiveDamaged if the newest one is damaged, which its
-    replica is writing; ArchiveDiffers if segments contradict each other.
+    has put a file back from a copy. ArchiveDamaged if the newest one is damaged, which its replica is writing;
+    ArchiveDiffers if segments contradict each other.
     """
     while True:
         segments = list_segments(directory)
@@ -95,6 +96,7 @@ def mend(directory: Path, hole: Hole, source: EntrySource, *, disk: Disk = DISK)
                     break
                 writer.append(entry)
                 size_bytes += len(encode_entry(entry))
+            writer.flush()
             if not stretch or os.getppid() != parent:
                 break  # they are not that far; or the replica has ended, and its next life begins with the same
             if writer.last_sequence < hole.last_sequence:
@@ -115,6 +117,15 @@ def mend(directory: Path, hole: Hole, source: EntrySource, *, disk: Disk = DISK)
     disk.sync_directory(directory)
     folder.rmdir()
     return True
+
+
+def discard_leftovers(directory: Path, holes: list[Hole]) -> None:
+    """Remove what was fetched for holes that there are no more: whoever filled them was killed before it could."""
+    needed = {str(hole.first_sequence) for hole in holes}
+    for folder in (directory / MENDING_FOLDER).iterdir():
+        if folder.is_dir() and folder.name not in needed:
+            _discard(folder)
+            folder.rmdir()
 
 
 class _Unsound(Exception):
@@ -161,13 +172,16 @@ def _holes(segments: list[Segment]) -> list[Hole]:
 
 
 def _last_chain(segment: Segment) -> bytes:
-    """The chain value with which a segment ends, if it is sound."""
+    """The chain value with which a segment ends, if it is sound; nothing if the disk does not give it back."""
     size = segment.path.stat().st_size
     if size <= SEGMENT_HEADER_SIZE:
         return read_segment_header(segment).previous_chain
     with segment.path.open("rb") as file:
         file.seek(size - CHAIN_SIZE)
-        return file.read(CHAIN_SIZE)
+        try:
+            return read_part(file, CHAIN_SIZE, segment.first_sequence)
+        except ArchiveDamaged:
+            return b""
 
 
 def _resume(folder: Path, hole: Hole, disk: Disk) -> Archive:

@@ -251,6 +251,14 @@ def test_what_was_fetched_of_another_hole_is_not_used(tmp_path: Path, entries: l
     assert read(mine) == entries
 
 
+def test_what_a_killed_child_left_of_a_hole_that_is_filled_is_removed(tmp_path: Path, entries: list[Entry]) -> None:
+    write(tmp_path, entries)
+    write(tmp_path / MENDING_FOLDER / "40", entries[20:30], after=entries[19])
+    assert look_after(tmp_path, Round(None, 0), lambda: None).problem == ""
+    assert [path.name for path in (tmp_path / MENDING_FOLDER).iterdir()] == ["process.lock"]
+    assert read(tmp_path) == entries
+
+
 def test_only_one_child_works_on_an_archive(tmp_path: Path, entries: list[Entry]) -> None:
     write(tmp_path, entries)
     folder = tmp_path / MENDING_FOLDER
