@@ -178,5 +178,7 @@ class ArchiveKeeper:
         self._repeated_problem = problem
         if problem and self.report.differs:
             logger.critical("the archive is not mended, a person must look: %s", problem)
-        elif problem:
+        elif problem and self.report.holes:
             logger.warning("%d commands are missing in the archive: %s", self.report.missing, problem)
+        elif problem:
+            logger.warning("the archive could not be looked after: %s", problem)
