@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from replication.archive import ArchiveDamaged, ArchiveDiffers, list_segments, read_segment, read_segment_header
-from replication.archive_mending import MENDING_FOLDER, find_holes, mend
+from replication.archive_mending import MENDING_FOLDER, discard_leftovers, find_holes, mend
 from replication.archive_salvage import damaged_files, salvage, verify_segment
 from replication.disk import DISK
 from replication.entry_source import EntrySource, EntrySourceError, HistoryDiffers
@@ -72,7 +72,9 @@ def look_after(directory: Path, asked: Round, open_source: Callable[[], EntrySou
         if asked.scrub_from is not None:
             report.scrubbed, report.suspected = scrub(directory, asked.scrub_from)
         _fill_one(directory, asked.turn, open_source, report)
-        report.holes = [(hole.first_sequence, hole.last_sequence) for hole in find_holes(directory)]
+        holes = find_holes(directory)
+        discard_leftovers(directory, holes)
+        report.holes = [(hole.first_sequence, hole.last_sequence) for hole in holes]
     except ArchiveDiffers as difference:
         report.problem, report.differs = str(difference), True
     except ArchiveDamaged as damage:

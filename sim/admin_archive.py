@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"tally admin: {error}", file=sys.stderr)
         return 1
     print(json.dumps(found, indent=2) if arguments.json else _table(found))
-    return 0 if all(row["missing"] == 0 for row in found) else 1
+    return 0 if all(row["missing"] == 0 and not row["problem"] for row in found) else 1
 
 
 def _ask_group(config: Config, credentials: LinkCredentials) -> list[dict[str, Any]]:

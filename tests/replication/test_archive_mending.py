@@ -94,6 +94,18 @@ def test_a_file_that_was_cut_short_is_found_by_its_end(tmp_path: Path, entries: 
     assert find_holes(tmp_path) == [hole], "and it is as it was the next time"
 
 
+def test_a_file_that_is_put_back_from_a_copy_fills_the_hole(tmp_path: Path, entries: list[Entry]) -> None:
+    write(tmp_path, entries)
+    segment = list_segments(tmp_path)[1]
+    shutil.copy(segment.path, tmp_path / "copy")
+    flip(segment.path, 2_000)
+    scrub(tmp_path, segment.first_sequence)
+    assert len(find_holes(tmp_path)) == 1
+    shutil.copy(tmp_path / "copy", segment.path)
+    assert find_holes(tmp_path) == []
+    assert read(tmp_path) == entries
+
+
 def test_segments_that_contradict_each_other_are_no_hole(tmp_path: Path, entries: list[Entry]) -> None:
     write(tmp_path, entries[:20])
     archive = Archive(tmp_path)
@@ -237,6 +249,14 @@ def test_what_was_fetched_of_another_hole_is_not_used(tmp_path: Path, entries: l
         report = round_of(mine, doors)
     assert (report.holes, report.problem) == ([], "")
     assert read(mine) == entries
+
+
+def test_what_a_killed_child_left_of_a_hole_that_is_filled_is_removed(tmp_path: Path, entries: list[Entry]) -> None:
+    write(tmp_path, entries)
+    write(tmp_path / MENDING_FOLDER / "40", entries[20:30], after=entries[19])
+    assert look_after(tmp_path, Round(None, 0), lambda: None).problem == ""
+    assert [path.name for path in (tmp_path / MENDING_FOLDER).iterdir()] == ["process.lock"]
+    assert read(tmp_path) == entries
 
 
 def test_only_one_child_works_on_an_archive(tmp_path: Path, entries: list[Entry]) -> None:
