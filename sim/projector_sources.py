@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -70,13 +71,19 @@ class LimitedSource:
     def __init__(self, source: Source, until_sequence: int) -> None:
         self._source = source
         self._until_sequence = until_sequence
+        self._is_over = False
 
     @property
     def last_sequence(self) -> int:
         return min(self._source.last_sequence, self._until_sequence)
 
     def read(self, wait_s: float) -> list[Entry]:
-        return [entry for entry in self._source.read(wait_s) if entry.last_sequence <= self._until_sequence]
+        if self._is_over:
+            time.sleep(wait_s)  # and leave what comes later where it is
+            return []
+        entries = self._source.read(wait_s)
+        self._is_over = bool(entries) and entries[-1].last_sequence >= self._until_sequence
+        return [entry for entry in entries if entry.last_sequence <= self._until_sequence]
 
     def close(self) -> None:
         self._source.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -98,7 +99,8 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a PostgreSQL server, without a database."""
     if binaries() is None:
         pytest.skip("PostgreSQL is not installed: the package is called postgresql")
-    with postgres_server(Path(tempfile.gettempdir())) as url:
+    # The other user that runs it in root's place must be able to enter the folder.
+    with postgres_server(Path("/tmp" if os.geteuid() == 0 else tempfile.gettempdir())) as url:
         yield url
 
 
