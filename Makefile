@@ -11,11 +11,12 @@ INSTALLED = $(VENV)/.installed
 COMPILED = engine/compiled.json
 COMPILE = $(VENV)/bin/python setup.py --quiet build_ext --inplace
 
-.PHONY: help install run test coverage mutants check format bench wheel clean
+.PHONY: help install run kafka test coverage mutants check format bench wheel clean
 
 help:
 	@echo "make install   make $(VENV), install Tallystick with its tools, compile the engine (done by the others when needed)"
 	@echo "make run       a whole exchange on this machine: tally up (ARGS=\"--demo --port 9000\")"
+	@echo "make kafka     a Kafka broker on 127.0.0.1:9092, until Ctrl-C; needs Java 17 and Maven (ARGS=\"--port 9192\")"
 	@echo "make test      the tests (ARGS=\"-k ledger\")"
 	@echo "make coverage  do the tests of the state machine reach every branch of it? (at least 95 %)"
 	@echo "make mutants   are the tests any good? (ARGS=\"--only fee-rounded-down\")"
@@ -23,7 +24,7 @@ help:
 	@echo "make format    format and mend what the linter can mend"
 	@echo "make bench     measure parts of the exchange (ARGS=\"engine\")"
 	@echo "make wheel     build a wheel for this kind of machine, the engine compiled, into dist/"
-	@echo "make clean     remove the environment, what was compiled and all caches; tally-data is kept"
+	@echo "make clean     remove the environment, what was compiled and all caches; tally-data and .kafka are kept"
 
 install: $(INSTALLED)
 	@$(COMPILE)
@@ -47,6 +48,9 @@ $(COMPILED): $(INSTALLED) setup.py $(wildcard engine/*.py engine/*.pxd)
 
 run: $(COMPILED)
 	@$(VENV)/bin/tally up $(ARGS)
+
+kafka:
+	@deploy/kafka/broker run $(ARGS)
 
 test: $(COMPILED)
 	$(VENV)/bin/python -m pytest $(ARGS)

@@ -15,7 +15,11 @@ import platform
 import sys
 import time
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from gateway.serve import GatewayOptions
+    from replication.config import Address, Config
 
 _PROGRAM: Final = (sys.executable, str(Path(__file__).resolve()))  # what stands for `tally` in a child process
 DEFAULT_DIRECTORY: Final = Path("tally-data")
@@ -27,10 +31,13 @@ _EXAMPLES: Final = """\
 examples:
   tally up                               three replicas and a gateway here, data in ./tally-data
   tally up --demo                        the same, with traders that trade by themselves
+  tally up --kafka 127.0.0.1:9092        the same, with events to Kafka and commands from it
   tally call GET /v1/accounts/me         one signed request, as the operator
   tally import bitstamp orders.csv.xz    replay a recorded day of orders into the running exchange
   tally load --seconds 10                how many orders a second are committed over HTTP
   tally admin group list                 the market groups, their leaders and markets
+  tally projector status --config c.toml where the read models stand
+  tally query orders --account ana       search the history that the projector wrote
   tally accept                           play the acceptance scenarios on the running exchange
   tally judge normal-seed23.bin.xz       execute a workload of a public benchmark and hash what was reported
   tally sim --seed 7                     break a simulated cluster in every way and see whether it keeps its promises
@@ -50,6 +57,27 @@ examples:
 
 With one group in the file this process is the replica. With several it keeps one process per group running, and starts
 those of groups that are added to the file later.
+"""
+
+_EXPORTER_EXAMPLES: Final = """\
+examples:
+  tally exporter --config cluster.toml --node node-1                        the exporters of all its groups
+  tally exporter --config cluster.toml --node node-1 --group metals         one of them
+  tally exporter --config cluster.toml --node node-1 --metrics-port 9464    with numbers for Prometheus
+
+One runs beside each replica; it sends while that replica leads. [kafka] of the file names the brokers; the user and the
+password, if it asks for them, come from TALLY_KAFKA_USERNAME and TALLY_KAFKA_PASSWORD. docs/events.md says what it
+writes. Exit code 70: the topic cannot be written to, the log says why.
+"""
+
+_INGRESS_EXAMPLES: Final = """\
+examples:
+  tally ingress --config cluster.toml                        commands of all market groups
+  tally ingress --config cluster.toml --group metals         of one of them
+  tally ingress --config cluster.toml --metrics-port 9474    with numbers for Prometheus
+
+It needs what a gateway needs: a gateway's certificate and the master key. Several may run; Kafka shares the topics
+among them. docs/events.md says what a command looks like.
 """
 
 _LOAD_EXAMPLES: Final = """\
@@ -139,7 +167,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = build_parser()
     # What follows these is for parsers of their own.
     arguments, rest = parser.parse_known_args(argv)
-    if rest and arguments.run not in (_admin, _bench):
+    if rest and arguments.run not in (_admin, _bench, _projector, _query):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     arguments.rest = rest
     try:
@@ -170,6 +198,12 @@ def build_parser() -> argparse.ArgumentParser:
     up.add_argument(
         "--groups", type=_positive, default=1, metavar="N", help="at least so many market groups (%(default)s)"
     )
+    up.add_argument(
+        "--kafka",
+        type=_address,
+        metavar="HOST:PORT",
+        help="export events to this broker, and take commands from it, from now on; written into the cluster's file",
+    )
     up.add_argument("--demo", action="store_true", help="start traders that trade by themselves")
     up.set_defaults(run=_up)
 
@@ -196,6 +230,40 @@ def build_parser() -> argparse.ArgumentParser:
         help='JSON {"key_id", "secret"}: an API key of the operator, created if it does not exist yet',
     )
     gateway.set_defaults(run=_gateway)
+
+    projector = commands.add_parser("projector", help="keep the read models in a database", add_help=False)
+    projector.set_defaults(run=_projector)
+
+    query = commands.add_parser("query", help="search the history, or serve it to gateways", add_help=False)
+    query.set_defaults(run=_query)
+    exporter = commands.add_parser(
+        "exporter",
+        help="publish what a node's replicas commit to Kafka, while they lead",
+        epilog=_EXPORTER_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    exporter.add_argument("--config", type=Path, required=True, metavar="FILE", help="the cluster's TOML file")
+    exporter.add_argument("--node", required=True, metavar="NAME", help="beside which node it runs, such as node-1")
+    exporter.add_argument("--group", metavar="NAME", help="only of this market group, in this process")
+    exporter.add_argument("--name", default="reader-1", help="whose certificate it shows to the nodes (%(default)s)")
+    exporter.add_argument(
+        "--metrics-port", type=_port, default=0, metavar="PORT", help="answer Prometheus on loopback there (0: do not)"
+    )
+    exporter.set_defaults(run=_exporter)
+
+    ingress = commands.add_parser(
+        "ingress",
+        help="execute signed commands that come from Kafka",
+        epilog=_INGRESS_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    ingress.add_argument("--config", type=Path, required=True, metavar="FILE", help="the cluster's TOML file")
+    ingress.add_argument("--group", metavar="NAME", help="only the commands of this market group")
+    ingress.add_argument("--name", default="gateway-1", help="whose certificate it shows to the nodes (%(default)s)")
+    ingress.add_argument(
+        "--metrics-port", type=_port, default=0, metavar="PORT", help="answer Prometheus on loopback there (0: do not)"
+    )
+    ingress.set_defaults(run=_ingress)
 
     call = commands.add_parser("call", help="send one signed request and print the answer")
     call.add_argument("method", choices=("GET", "POST", "PUT", "PATCH", "DELETE"))
@@ -362,6 +430,7 @@ def _up(arguments: argparse.Namespace) -> int:
         port=arguments.port,
         demo=arguments.demo,
         groups=arguments.groups,
+        kafka=arguments.kafka,
     )
     try:
         return up(options)
@@ -388,13 +457,87 @@ def _node(arguments: argparse.Namespace) -> int:
         return _fail("node", error)
 
 
+def _exporter(arguments: argparse.Namespace) -> int:
+    from replication.config import ConfigError, load_config, node_addresses
+    from replication.exporter_process import kafka_settings, run_exporter
+    from replication.market_groups import groups_of_node, of_group
+    from replication.node_processes import run_exporters
+
+    try:
+        config = load_config(arguments.config)
+        kafka_settings(config)
+        groups = [arguments.group] if arguments.group else groups_of_node(config, arguments.node)
+        if len(groups) > 1:
+            return run_exporters(
+                config, arguments.node, _PROGRAM, reader=arguments.name, metrics_port=arguments.metrics_port
+            )
+        config = of_group(config, groups[0])
+        node_addresses(config, arguments.node)
+        _log_to_stderr()
+        return run_exporter(config, arguments.node, reader=arguments.name, metrics_port=arguments.metrics_port)
+    except (ConfigError, OSError) as error:
+        return _fail("exporter", error)
+
+
 def _gateway(arguments: argparse.Namespace) -> int:
-    from gateway.serve import GatewayOptions, GroupDoors, serve
-    from replication.config import Config, ConfigError, load_config, read_master_key
+    from gateway.serve import serve
+    from replication.config import ConfigError, load_config
+
+    _log_to_stderr()
+    try:
+        options = _gateway_options(
+            load_config(arguments.config),
+            arguments.name,
+            host=arguments.host,
+            port=arguments.port,
+            operator_key=arguments.operator_key,
+        )
+    except (ConfigError, _KeyFileError) as error:
+        return _fail("gateway", error)
+    serve(options)
+    return 0
+
+
+def _ingress(arguments: argparse.Namespace) -> int:
+    from gateway.auth import SealError
+    from gateway.ingress_process import IngressOptions, run_ingress
+    from replication.config import ConfigError, load_config
+    from replication.exporter_process import kafka_settings
+    from replication.kafka_settings import KafkaCredentialsMissing, client_options
+
+    _log_to_stderr()
+    try:
+        config = load_config(arguments.config)
+        kafka = kafka_settings(config)
+        groups = [arguments.group] if arguments.group else list(config.groups)
+        options = IngressOptions(
+            gateway=_gateway_options(config, arguments.name),
+            client=client_options(kafka),
+            topics={kafka.command_topic(group): kafka.refused_topic(group) for group in groups},
+            consumer_group=f"{kafka.topic_prefix}.ingress",
+            age_s_max=kafka.command_age_s_max,
+            replication_factor=kafka.replication_factor,
+            min_insync_replicas=kafka.min_insync_replicas,
+            metrics_port=arguments.metrics_port,
+        )
+        run_ingress(options)
+    except (ConfigError, KafkaCredentialsMissing, SealError, OSError) as error:
+        return _fail("ingress", error)
+    return 0
+
+
+def _gateway_options(
+    config: Config, name: str, *, host: str | None = None, port: int | None = None, operator_key: Path | None = None
+) -> GatewayOptions:
+    """How the gateway with this certificate reaches the exchange. ConfigError or _KeyFileError."""
+    from gateway.serve import GatewayOptions, GroupDoors
+    from replication.config import read_master_key
     from replication.config_watch import ConfigWatch
     from replication.identity import GATEWAY
     from replication.market_groups import doors_of_group, id_of_group
     from replication.tls import load_credentials
+
+    watch = ConfigWatch(config.path, time.monotonic)
 
     def others(config: Config) -> dict[str, GroupDoors]:
         names = [name for name in config.groups if name != config.home]
@@ -404,27 +547,32 @@ def _gateway(arguments: argparse.Namespace) -> int:
         changed = watch.poll()
         return None if changed is None else others(changed)
 
-    _log_to_stderr()
-    try:
-        config = load_config(arguments.config)
-        watch = ConfigWatch(config.path, time.monotonic)
-        options = GatewayOptions(
-            host=arguments.host or config.gateway.host,
-            port=config.gateway.port if arguments.port is None else arguments.port,
-            doors=dict(doors_of_group(config, config.home)),
-            group_id=id_of_group(config, config.home),
-            home=config.home,
-            other_groups=others(config),
-            poll_groups=poll_groups,
-            credentials=load_credentials(config, GATEWAY, arguments.name),
-            master_key=read_master_key(config),
-            bootstrap_operator=_read_key(arguments.operator_key) if arguments.operator_key else None,
-            request_timeout_ms=config.gateway.request_timeout_ms,
-        )
-    except (ConfigError, _KeyFileError) as error:
-        return _fail("gateway", error)
-    serve(options)
-    return 0
+    return GatewayOptions(
+        host=host or config.gateway.host,
+        port=config.gateway.port if port is None else port,
+        doors=dict(doors_of_group(config, config.home)),
+        group_id=id_of_group(config, config.home),
+        home=config.home,
+        other_groups=others(config),
+        poll_groups=poll_groups,
+        credentials=load_credentials(config, GATEWAY, name),
+        master_key=read_master_key(config),
+        bootstrap_operator=_read_key(operator_key) if operator_key else None,
+        request_timeout_ms=config.gateway.request_timeout_ms,
+        query_server=config.query_address,
+    )
+
+
+def _projector(arguments: argparse.Namespace) -> int:
+    from sim.projector import main as projector
+
+    return projector(arguments.rest)
+
+
+def _query(arguments: argparse.Namespace) -> int:
+    from sim.query import main as query
+
+    return query(arguments.rest, config_file=DEFAULT_DIRECTORY / "cluster.toml")
 
 
 def _call(arguments: argparse.Namespace) -> int:
@@ -603,6 +751,15 @@ def _port(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) > 65_535:
         raise argparse.ArgumentTypeError(f"{text!r} is not a port from 0 to 65535")
     return int(text)
+
+
+def _address(text: str) -> Address:
+    from replication.config import parse_address
+
+    address = parse_address(text)
+    if address is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an address such as 127.0.0.1:9092")
+    return address
 
 
 def _natural(text: str) -> int:

@@ -143,7 +143,7 @@ async def _in_one(call: Call, handler: Handler) -> Reply:
 
 def _copy(call: Call, body: bytes) -> Call:
     """The same request of the same caller, to go to one of the groups."""
-    copy = Call(call.edge, call.path, call.query, body)
+    copy = Call(call.edge, call.scope, call.query, body)
     if call.signed_in:
         copy.sign_in(call.caller, call.issued_at_ns)
     return copy

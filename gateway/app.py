@@ -21,6 +21,7 @@ from gateway import (
     all_groups,
     events,
     group_transfers,
+    history,
     markets,
     oco,
     orders,
@@ -34,19 +35,25 @@ from gateway import (
 from gateway.edge import Edge
 from gateway.endpoint import BATCH_BODY_BYTES_MAX, BODY_BYTES_MAX, Access, Call, Endpoint, Handler, Reply, encode_body
 from gateway.errors import ApiError, Internal, MethodNotAllowed, NotFound
+from gateway.history_routes import ADMIN, OPENAPI_PATH, QUESTIONS
+from gateway.openapi import DescribedRoute, describe
 
 PUBLIC, SIGNED, OPERATOR = Access.PUBLIC, Access.SIGNED, Access.OPERATOR
 PLACE_PATH: Final = "/v1/orders"
 PLACE_ROUTE_NAME: Final = f"POST {PLACE_PATH}"
+_API: Final = "/v1/"
 
 
 def build_app(edge: Edge) -> Starlette:
     """The ASGI application. Its lifespan starts and stops the edge and gives it to connections as ``state["edge"]``."""
 
+    described: list[DescribedRoute] = []
+
     def route(
         method: str, path: str, handler: Handler, access: Access, limit: int = BODY_BYTES_MAX, *, home: bool = False
     ) -> Route:
         """``home``: about the home group or about all groups, not about the one that lists a market."""
+        described.append(_described(method, path, handler, access))
         endpoint = Endpoint(edge, handler, access, name=f"{method} {path}", body_bytes_max=limit, at_home=home)
         return Route(path, endpoint, methods=[method])
 
@@ -112,6 +119,17 @@ def build_app(edge: Edge) -> Starlette:
         route("GET", "/static/{name}", page.show_asset, PUBLIC),
     ]
 
+    for question in QUESTIONS:
+        for path in question.paths:
+            access = PUBLIC if question.public else OPERATOR if path.startswith(ADMIN) else SIGNED
+            routes.append(route("GET", path, history.forward, access, home=True))
+
+    async def show_description(call: Call) -> Reply:
+        return Reply(200, description)
+
+    routes.append(route("GET", OPENAPI_PATH, show_description, PUBLIC, home=True))
+    description = describe(one for one in described if one.path.startswith(_API))
+
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
         await edge.start()
@@ -156,6 +174,11 @@ async def show_readiness(call: Call) -> Reply:
 
 async def show_metrics(call: Call) -> Reply:
     return Reply(200, call.edge.metrics.text(), b"text/plain; version=0.0.4; charset=utf-8")
+
+
+def _described(method: str, path: str, handler: Handler, access: Access) -> DescribedRoute:
+    summary = " ".join((handler.__doc__ or "").partition("\n\n")[0].split())
+    return DescribedRoute(method, path, access is not PUBLIC, access is OPERATOR, summary)
 
 
 def _error_response(edge: Edge, error: ApiError, headers: dict[str, str]) -> Response:

@@ -26,6 +26,7 @@ from gateway.members import Members
 from gateway.metrics import HOME_NAME_DEFAULT, GatewayMetrics
 from gateway.outcomes import Outcome, receipt_of
 from gateway.parsing import check_id
+from gateway.query_link import QueryLink
 from replication.protocol import Answer
 
 _BOOTSTRAP_PAUSE_S: Final = 0.5
@@ -43,7 +44,8 @@ class Edge:
     ``receive_timeout_ms`` is how long a request may take to arrive. An edge sees the exchange from one market group:
     the first is that of the home group, where accounts and keys are; :meth:`add_group` makes those of the others,
     and ``watch`` runs beside them all and may add more.
-    ``groups`` has all of them by name, in the order of the configuration.
+    ``groups`` has all of them by name, in the order of the configuration. ``make_id`` makes the id of a request that
+    has none, or refuses it with an ApiError, where a request may come again without its client's knowing.
     """
 
     def __init__(
@@ -57,6 +59,8 @@ class Edge:
         name: str = HOME_NAME_DEFAULT,
         home: Edge | None = None,
         watch: Callable[[], Coroutine[Any, Any, None]] | None = None,
+        query_link: QueryLink | None = None,
+        make_id: Callable[[], str] | None = None,
     ) -> None:
         self.name = name
         self.group = group
@@ -67,6 +71,7 @@ class Edge:
         self.groups: dict[str, Edge] = {} if home is None else home.groups
         self.groups[name] = self
         self.keys: KeyRing = KeyRing(master_key, self._fetch_key) if home is None else home.keys
+        self.query_link = query_link
         self.members = Members(self.home, group)
         self.directory = Directory(lambda: self._fact("directory", {}), None if home is None else self._adopt_asset)
         self._facts_sequence = 0
@@ -74,6 +79,7 @@ class Edge:
         self._bootstrap_operator = bootstrap_operator
         self._account_names: dict[int, str] = {}
         self._account_ids: dict[str, int] = {}
+        self._make_id = make_id
         self._id_prefix = os.urandom(8).hex()
         self._ids = itertools.count(1)
         self._watch = watch
@@ -90,6 +96,7 @@ class Edge:
             receive_timeout_ms=int(self.receive_timeout_s * 1_000),
             name=name,
             home=self,
+            make_id=self._make_id,
         )
 
     @property
@@ -109,6 +116,8 @@ class Edge:
     async def stop(self) -> None:
         for task in self._tasks:
             task.cancel()
+        if self.query_link is not None:
+            self.query_link.close()
         for other in self.others():
             await other.stop()
         await self.group.stop()
@@ -150,7 +159,7 @@ class Edge:
 
     def new_id(self) -> str:
         """An id for a request whose client gave none, so that this gateway may send it again."""
-        return f"gw-{self._id_prefix}-{next(self._ids)}"
+        return f"gw-{self._id_prefix}-{next(self._ids)}" if self._make_id is None else self._make_id()
 
     async def account_name(self, account_id: int) -> str:
         """The name of an account that exists. Names never change."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from enum import Enum
 from typing import Any, Final, NamedTuple, cast
 
@@ -37,10 +38,13 @@ class Access(Enum):
 
 
 class Reply(NamedTuple):
-    """``body`` is rendered as JSON, unless it is bytes already; then ``content_type`` says what they are."""
+    """``body`` is rendered as JSON, unless it is bytes already, or comes in pieces of bytes.
+
+    ``content_type`` says what the bytes are.
+    """
 
     status: int
-    body: Json | bytes
+    body: Json | bytes | AsyncGenerator[bytes, None]
     content_type: bytes = JSON_TYPE
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
@@ -58,11 +62,14 @@ class Call:
         "issued_at_ns",
         "path",
         "query",
+        "scope",
     )
 
-    def __init__(self, edge: Edge, path: dict[str, str], query: bytes, body: bytes) -> None:
+    def __init__(self, edge: Edge, scope: Scope, query: bytes, body: bytes) -> None:
+        """``query`` is what is left to read of it."""
         self.edge = edge
-        self.path = path
+        self.scope = scope
+        self.path: dict[str, str] = scope["path_params"]
         self.query = query
         self.body = body
         self.issued_at_ns = 0
@@ -198,7 +205,7 @@ class Endpoint:
         call: Call | None = None
         try:
             body = await _read_body(scope, receive, self._body_bytes_max)
-            call = Call(self._edge, scope["path_params"], scope["query_string"], body)
+            call = Call(self._edge, scope, scope["query_string"], body)
             if self._access is not Access.PUBLIC:
                 await self._authenticate(call, scope)
             if not self._at_home and may_choose(call):
@@ -211,7 +218,7 @@ class Endpoint:
         except Exception:
             logger.exception("%s %s failed", scope["method"], scope["path"])
             reply = error_reply(Internal(definite=call is None or not call.commands_left))
-        await send_reply(send, reply, (self._edge if call is None else call.edge).group.sequence)
+        await send_reply(send, receive, reply, (self._edge if call is None else call.edge).group.sequence)
         self._metrics.observe(reply.status, time.perf_counter() - started_s)
 
     async def _authenticate(self, call: Call, scope: Scope) -> None:
@@ -238,17 +245,38 @@ def encode_body(body: dict[str, Any]) -> bytes:
     return orjson.dumps(body)
 
 
-async def send_reply(send: Send, reply: Reply, sequence: int) -> None:
-    content = reply.body if isinstance(reply.body, bytes) else encode_body(reply.body)
+async def send_reply(send: Send, receive: Receive, reply: Reply, sequence: int) -> None:
+    """Answer. The body of the request must have been received."""
     headers = [
         (b"content-type", reply.content_type),
-        (b"content-length", b"%d" % len(content)),
         (b"x-tally-sequence", b"%d" % sequence),
         (b"cache-control", b"no-store"),
         *reply.headers,
     ]
+    if isinstance(reply.body, AsyncGenerator):
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        await _send_pieces(send, receive, reply.body)
+        return
+    content = reply.body if isinstance(reply.body, bytes) else encode_body(reply.body)
+    headers.append((b"content-length", b"%d" % len(content)))
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": content})
+
+
+async def _send_pieces(send: Send, receive: Receive, pieces: AsyncGenerator[bytes, None]) -> None:
+    """Pass a body on while somebody wants it. What breaks off ends the connection, so that nobody takes it for all."""
+    gone = asyncio.ensure_future(receive())  # nothing but the end of the connection is left to come
+    try:
+        async for piece in pieces:
+            if gone.done():
+                return
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+    except ApiError as error:
+        logger.warning("an answer broke off: %s", error)
+    finally:
+        gone.cancel()
+        await pieces.aclose()
 
 
 async def _read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:

@@ -16,6 +16,7 @@
     |-- NoLeader             503  nobody could take the command; it certainly did not happen
     |-- NotArchived          503  NOT_ARCHIVED: no replica that could be asked has this part of the history
     |-- TooOld               503  TOO_OLD: no replica has come as far as a read asked for
+    |-- QueryUnavailable     503  QUERY_UNAVAILABLE: the query server, which has the history, does not answer
     |-- Overloaded           503  too many requests wait already; it certainly did not happen
     `-- OutcomeUnknown       504  sent, but no answer: only a retry with the same id finds out
 
@@ -206,6 +207,13 @@ class NotArchived(ApiError):
             "NOT_ARCHIVED",
             f"No replica that could be asked has sequence {sequence} in its archive. Try again when all replicas run.",
         )
+
+
+class QueryUnavailable(ApiError):
+    status = 503
+
+    def __init__(self, message: str) -> None:
+        super().__init__("QUERY_UNAVAILABLE", message)
 
 
 class Overloaded(ApiError):

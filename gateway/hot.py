@@ -97,7 +97,7 @@ class HotConnection(Connection):
                 account_id=account_id,
                 issued_at_ns=signed.issued_at_ns,
                 market_id=market.market_id,
-                id_if_none=edge.new_id(),
+                id_if_none=edge.new_id,
             )
             edge.group.submit(encode_command(command), partial(self._on_outcome, cycle, edge, market, started_s))
         except ApiError as error:
@@ -124,7 +124,7 @@ class HotConnection(Connection):
         self.edge.metrics.route(PLACE_ROUTE_NAME).observe(reply.status, time.perf_counter() - started_s)
         if cycle.disconnected:
             return
-        assert not isinstance(reply.body, bytes), reply
+        assert isinstance(reply.body, dict), reply
         content = encode_body(reply.body)
         parts = [STATUS_LINE[reply.status]]
         for name, value in self.server_state.default_headers:

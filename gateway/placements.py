@@ -6,6 +6,7 @@ about it stays the small record that the hot path is made for.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from engine.amounts import ABSENT
@@ -75,7 +76,7 @@ def placement(call: Call, document: JsonObject, market: Market) -> PlaceOrder | 
         account_id=call.caller.account_id,
         issued_at_ns=call.issued_at_ns,
         market_id=market.market_id,
-        id_if_none=call.edge.new_id(),
+        id_if_none=call.edge.new_id,
     )
 
 
@@ -88,7 +89,7 @@ def read_placement_document(body: bytes | bytearray) -> JsonObject:
 
 
 def read_placement(
-    document: JsonObject, *, account_id: int, issued_at_ns: int, market_id: int, id_if_none: str
+    document: JsonObject, *, account_id: int, issued_at_ns: int, market_id: int, id_if_none: Callable[[], str]
 ) -> PlaceOrder | PlaceSpecialOrder:
     """The command behind a placement. What the market's rules say about its amounts is for the state machine."""
     side = read_choice(document, "side", SIDES)
@@ -108,7 +109,7 @@ def read_placement(
     if "budget" in document and (order_type == LIMIT or side == SELL or "quantity" in document):
         raise BadRequest("BAD_FIELD", "A 'budget' is for market orders that buy, instead of a 'quantity'.")
     amount = read_decimal(document, amount_name)
-    client_order_id = read_id(document, "client_order_id") if "client_order_id" in document else id_if_none
+    client_order_id = read_id(document, "client_order_id") if "client_order_id" in document else id_if_none()
     post_only = read_flag(document, "post_only")
     self_trade = read_choice(document, "self_trade", SELF_TRADES, SELF_TRADE_DEFAULT)
     if time_in_force < GTD and SPECIAL_FIELDS.isdisjoint(document):

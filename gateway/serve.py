@@ -18,6 +18,7 @@ from gateway.edge import Edge
 from gateway.groups import Group
 from gateway.hot import HotConnection
 from gateway.metrics import HOME_NAME_DEFAULT, GatewayMetrics, GroupMetrics
+from gateway.query_link import QueryLink
 from replication.tls import LinkCredentials
 
 KEEP_ALIVE_TIMEOUT_S: Final = 75
@@ -43,6 +44,8 @@ class GatewayOptions:
     request must arrive within ``receive_timeout_ms``, and a command has ``request_timeout_ms`` from there to its
     outcome.
 
+    ``query_server`` is the (host, port) where the history can be asked for, if it can.
+
     ``doors`` and ``group_id`` are those of the home group, which is called ``home``; ``other_groups`` are the rest.
     ``poll_groups``, called every second, answers all of those after the configuration changed, else None.
     """
@@ -56,13 +59,14 @@ class GatewayOptions:
     bootstrap_operator: tuple[str, str] | None = None
     request_timeout_ms: int = 10_000
     receive_timeout_ms: int = 10_000
+    query_server: tuple[str, int] | None = None
     home: str = HOME_NAME_DEFAULT
     other_groups: Mapping[str, GroupDoors] = field(default_factory=dict)
     poll_groups: Callable[[], Mapping[str, GroupDoors] | None] | None = None
 
 
-def build_server(options: GatewayOptions) -> uvicorn.Server:
-    """A server that is ready to run. Port 0 lets the system choose one."""
+def build_edge(options: GatewayOptions, *, make_id: Callable[[], str] | None = None) -> Edge:
+    """The edge of the home group and, from there, those of the others. ``make_id`` is the edges'."""
     if len(options.master_key) != MASTER_KEY_SIZE:
         raise ValueError(f"the master key has {MASTER_KEY_SIZE} bytes, not {len(options.master_key)}")
     metrics = GatewayMetrics(options.doors, options.home)
@@ -100,10 +104,17 @@ def build_server(options: GatewayOptions) -> uvicorn.Server:
         master_key=options.master_key,
         bootstrap_operator=options.bootstrap_operator,
         receive_timeout_ms=options.receive_timeout_ms,
+        query_link=options.query_server and QueryLink(options.query_server, options.credentials),
+        make_id=make_id,
     )
     add(options.other_groups)
+    return edge
+
+
+def build_server(options: GatewayOptions) -> uvicorn.Server:
+    """A server that is ready to run. Port 0 lets the system choose one."""
     config = uvicorn.Config(
-        build_app(edge),
+        build_app(build_edge(options)),
         host=options.host,
         port=options.port,
         loop="uvloop",

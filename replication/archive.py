@@ -231,7 +231,7 @@ def encode_segment_header(header: SegmentHeader) -> bytes:
 
 def read_segment_header(segment: Segment) -> SegmentHeader:
     with segment.path.open("rb") as file:
-        data = _read(file, SEGMENT_HEADER_SIZE, segment.first_sequence)
+        data = read_part(file, SEGMENT_HEADER_SIZE, segment.first_sequence)
     if len(data) < SEGMENT_HEADER_SIZE:
         raise ArchiveDamaged(segment.first_sequence, f"the header of {segment.path.name} is cut short")
     magic, version, first_sequence, previous_chain = _SEGMENT_FIELDS.unpack_from(data)
@@ -252,11 +252,11 @@ def read_segment(segment: Segment, header: SegmentHeader) -> Iterator[ReadEntry]
     offset = SEGMENT_HEADER_SIZE
     with segment.path.open("rb", buffering=1 << 20) as file:
         file.seek(offset)
-        while len(frame := _read(file, FRAME.size, sequence)) == FRAME.size:
+        while len(frame := read_part(file, FRAME.size, sequence)) == FRAME.size:
             length, checksum = FRAME.unpack(frame)
             if xxh32_intdigest(frame[:4]) != checksum:
                 raise ArchiveDamaged(sequence, "the length of an entry has a wrong checksum")
-            body = _read(file, length, sequence)
+            body = read_part(file, length, sequence)
             if len(body) < length:
                 return
             entry = verified_entry(body, sequence, chain)
@@ -273,7 +273,7 @@ def require_joint(last_sequence: int, chain: bytes, segment: Segment, header: Se
         raise ArchiveDiffers(last_sequence + 1, f"{segment.path.name} does not continue it")
 
 
-def _read(file: BinaryIO, size_bytes: int, sequence: int) -> bytes:
+def read_part(file: BinaryIO, size_bytes: int, sequence: int) -> bytes:
     """Read a part of a segment; what the disk gives back no more is damaged."""
     try:
         return file.read(size_bytes)

@@ -54,6 +54,7 @@ class ArchiveKeeper:
     ) -> None:
         """``other_doors`` are those of the other replicas of the group, in the order in which they should be asked."""
         self.report = Report()
+        self._has_looked = False
         self._replica = replica
         self._directory = directory
         self._poller = poller
@@ -67,6 +68,7 @@ class ArchiveKeeper:
         self._pause_s = PAUSE_S
         self._turn = 0
         self._scrub_from: int | None = None  # not known before the first scrub
+        self._verified_up_to = 0
         self._repeated_problem = ""
 
     def tick(self) -> None:
@@ -87,12 +89,12 @@ class ArchiveKeeper:
             self._cancel = None
 
     def details(self) -> dict[str, Any]:
-        """For operators."""
+        """For operators. ``missing`` is None before the first round."""
         return {
-            "missing": self.report.missing,
+            "missing": self.report.missing if self._has_looked else None,
             "holes": self.report.holes,
             "damaged_files": self.report.damaged_files,
-            "verified_up_to": max(0, (self._scrub_from or 1) - 1),
+            "verified_up_to": self._verified_up_to,
             "problem": self.report.problem,
         }
 
@@ -147,10 +149,13 @@ class ArchiveKeeper:
         if report.mended is not None:
             logger.info("the archive has sequences %d to %d, from the other replicas", *report.mended)
         if asked.scrub_from is not None and asked.scrub_from == self._scrub_from:
+            self._verified_up_to = report.scrubbed
             self._scrub_from = report.scrubbed + 1
+        if report.suspected:
+            self._replica.suspected_sequence = report.suspected
         if report.damaged_files != self.report.damaged_files or report.mended is not None:
             self._replica.archive_changed()
-        self.report = report
+        self.report, self._has_looked = report, True
         self._say_problem()
         if not report.holes and not report.problem:
             self._pause_s = PAUSE_S
@@ -173,5 +178,7 @@ class ArchiveKeeper:
         self._repeated_problem = problem
         if problem and self.report.differs:
             logger.critical("the archive is not mended, a person must look: %s", problem)
-        elif problem:
+        elif problem and self.report.holes:
             logger.warning("%d commands are missing in the archive: %s", self.report.missing, problem)
+        elif problem:
+            logger.warning("the archive could not be looked after: %s", problem)

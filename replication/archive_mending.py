@@ -29,6 +29,7 @@ from replication.archive import (
     Segment,
     SegmentHeader,
     list_segments,
+    read_part,
     read_segment_header,
 )
 from replication.archive_salvage import salvage, verify_segment
@@ -40,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 MENDING_FOLDER: Final = "mending"
 BYTES_PER_ATTEMPT_MAX: Final = 64 * 1024 * 1024
-PAUSE_PER_READ_S: Final = 0.1  # a read is about one MiB, and whoever answers it has orders to execute
+PAUSE_PER_READ_S: Final = 0.05  # a read is at most 256 KiB, and whoever answers it has orders to execute
 
 
 class Hole(NamedTuple):
@@ -59,8 +60,9 @@ class Hole(NamedTuple):
 def find_holes(directory: Path, *, disk: Disk = DISK) -> list[Hole]:
     """What an archive lacks before its newest segment, in ascending order.
 
-    A damaged segment that is found on the way is salvaged. ArchiveDamaged if the newest one is damaged, which its
-    replica is writing; ArchiveDiffers if segments contradict each other.
+    A damaged segment that is found on the way is salvaged, and one that reaches into the next is cut, as where somebody
+    has put a file back from a copy. ArchiveDamaged if the newest one is damaged, which its replica is writing;
+    ArchiveDiffers if segments contradict each other.
     """
     while True:
         segments = list_segments(directory)
@@ -69,11 +71,12 @@ def find_holes(directory: Path, *, disk: Disk = DISK) -> list[Hole]:
         except _Unsound as found:
             logger.critical("%s. What is sound is kept, the rest is to come from the other replicas", found.damage)
             salvage(found.segment, disk=disk)
+        except _Overlap as found:
+            logger.warning("%s reaches beyond sequence %d: it is cut there", found.segment.path.name, found.sequence)
+            salvage(found.segment, last_sequence=found.sequence, disk=disk)
 
 
-def mend(
-    directory: Path, hole: Hole, source: EntrySource, *, pause_s: float = PAUSE_PER_READ_S, disk: Disk = DISK
-) -> bool:
+def mend(directory: Path, hole: Hole, source: EntrySource, *, disk: Disk = DISK) -> bool:
     """Fill a hole, or go a part of the way. Answers whether it is filled; if not, more of the same goes on from there.
 
     ``source`` is a fresh one of the other replicas. EntrySourceError if they cannot give what is missing;
@@ -93,10 +96,11 @@ def mend(
                     break
                 writer.append(entry)
                 size_bytes += len(encode_entry(entry))
+            writer.flush()
             if not stretch or os.getppid() != parent:
                 break  # they are not that far; or the replica has ended, and its next life begins with the same
             if writer.last_sequence < hole.last_sequence:
-                time.sleep(pause_s)
+                time.sleep(PAUSE_PER_READ_S)
     finally:
         writer.close()
     if writer.last_sequence < hole.last_sequence:
@@ -115,10 +119,25 @@ def mend(
     return True
 
 
+def discard_leftovers(directory: Path, holes: list[Hole]) -> None:
+    """Remove what was fetched for holes that there are no more: whoever filled them was killed before it could."""
+    needed = {str(hole.first_sequence) for hole in holes}
+    for folder in (directory / MENDING_FOLDER).iterdir():
+        if folder.is_dir() and folder.name not in needed:
+            _discard(folder)
+            folder.rmdir()
+
+
 class _Unsound(Exception):
     def __init__(self, segment: Segment, damage: ArchiveDamaged) -> None:
         self.segment = segment
         self.damage = damage
+
+
+class _Overlap(Exception):
+    def __init__(self, segment: Segment, sequence: int) -> None:
+        self.segment = segment
+        self.sequence = sequence
 
 
 def _holes(segments: list[Segment]) -> list[Hole]:
@@ -142,6 +161,8 @@ def _holes(segments: list[Segment]) -> list[Hole]:
                 sequence, chain = verify_segment(before)
             except ArchiveDamaged as damage:
                 raise _Unsound(before, damage) from None
+        if before is not None and header.first_sequence <= sequence:
+            raise _Overlap(before, header.first_sequence - 1)
         if header.first_sequence > sequence + 1:
             holes.append(Hole(sequence + 1, chain, header.first_sequence - 1, header.previous_chain))
         elif header != SegmentHeader(sequence + 1, chain):
@@ -151,13 +172,16 @@ def _holes(segments: list[Segment]) -> list[Hole]:
 
 
 def _last_chain(segment: Segment) -> bytes:
-    """The chain value with which a segment ends, if it is sound."""
+    """The chain value with which a segment ends, if it is sound; nothing if the disk does not give it back."""
     size = segment.path.stat().st_size
     if size <= SEGMENT_HEADER_SIZE:
         return read_segment_header(segment).previous_chain
     with segment.path.open("rb") as file:
         file.seek(size - CHAIN_SIZE)
-        return file.read(CHAIN_SIZE)
+        try:
+            return read_part(file, CHAIN_SIZE, segment.first_sequence)
+        except ArchiveDamaged:
+            return b""
 
 
 def _resume(folder: Path, hole: Hole, disk: Disk) -> Archive:

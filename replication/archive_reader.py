@@ -31,6 +31,7 @@ from replication.archive import (
 )
 
 WINDOW_BYTES: Final = 1024 * 1024  # what one question looks at
+WHOLE_BYTES_MAX: Final = 256 * 1024  # of it, where all that is looked at is answered
 ANSWER_BYTES_MAX: Final = 64 * 1024  # of events in one answer; what is larger is answered alone
 EVENTS_BYTES_MAX: Final = 4 * 1024 * 1024  # an entry with more events than this is answered without them
 ENTRY_BYTES_MAX: Final = 4 * 1024 * 1024  # a larger entry is found, but not read
@@ -154,9 +155,10 @@ class ArchiveReader:
         start = places.at_or_before(sequence)
         with segment.path.open("rb") as file:
             window = os.pread(file.fileno(), self._window_bytes, start)
-            for head in self._walk(window, start, places, sequence):
+            is_full = len(window) == self._window_bytes
+            for head in self._walk(window, start, places, sequence, is_full=is_full):
                 return _read_entry(file.fileno(), segment, start + head.offset, head)
-        return FoundEntry(None) if len(window) < self._window_bytes else None
+        return None if is_full else FoundEntry(None)
 
     def encoded_after(self, sequence: int, last_sequence: int, offset: int = 0) -> EncodedEntries:
         """The entries that follow ``sequence``, up to ``last_sequence``, which is where the replica stands.
@@ -173,9 +175,11 @@ class ArchiveReader:
         segment = segments[-1]
         places = self._places_of(segment)
         start = places.at_or_before(sequence + 1)
+        window_bytes = min(self._window_bytes, WHOLE_BYTES_MAX)
         with segment.path.open("rb") as file:
-            window = os.pread(file.fileno(), self._window_bytes, start)
-            found = self._whole_entries(window, start, places, sequence + 1, last_sequence)
+            window = os.pread(file.fileno(), window_bytes, start)
+            is_full = len(window) == window_bytes
+            found = self._whole_entries(window, start, places, sequence + 1, last_sequence, is_full=is_full)
             if found:
                 first, last = found[0], found[-1]
                 chain_before = _chain_before(file.fileno(), segment, start + first.offset)
@@ -183,23 +187,23 @@ class ArchiveReader:
                     bodies = [window[head.offset + _FRAME.size : head.end] for head in found]
                     more = last.first_sequence + last.command_count <= last_sequence
                     return EncodedEntries(bodies, chain_before, more, last_sequence)
-                piece_bytes = max(0, min(self._window_bytes, first.length - offset))
+                piece_bytes = max(0, min(window_bytes, first.length - offset))
                 piece = os.pread(file.fileno(), piece_bytes, start + first.offset + _FRAME.size + offset)
-                if offset + len(piece) < first.length and len(piece) < self._window_bytes:
+                if len(piece) < piece_bytes:
                     raise ArchiveDamaged(sequence + 1, "the file ends in the middle of the entry")
                 return EncodedEntries(
                     [], chain_before, more=True, last_sequence=last_sequence, piece=piece, entry_bytes=first.length
                 )
-        if len(window) == self._window_bytes:
+        if is_full:
             return nothing._replace(more=True)
         return nothing._replace(first_missing=sequence + 1)
 
     def _whole_entries(
-        self, window: bytes, start: int, places: Places, sequence: int, last_sequence: int
+        self, window: bytes, start: int, places: Places, sequence: int, last_sequence: int, *, is_full: bool
     ) -> list[_Head]:
         """The entries of a window from the one with ``sequence`` on that end in it; or the first, if it does not."""
         found: list[_Head] = []
-        for head in self._walk(window, start, places, sequence):
+        for head in self._walk(window, start, places, sequence, is_full=is_full):
             if head.length != ENTRY_HEADER.size + head.commands_length + head.events_length + CHAIN_SIZE:
                 raise ArchiveDamaged(sequence, "the lengths in an entry's header do not fit its frame")
             if found and head.end > len(window):
@@ -217,12 +221,13 @@ class ArchiveReader:
         answer_bytes = 0
         with segment.path.open("rb") as file:
             window = os.pread(file.fileno(), self._window_bytes, start)
-            for head in self._walk(window, start, places, sequence + 1):
+            is_full = len(window) == self._window_bytes
+            for head in self._walk(window, start, places, sequence + 1, is_full=is_full):
                 answer_bytes += head.events_length
                 if len(found) == limit or (found and answer_bytes > ANSWER_BYTES_MAX):
                     return Stretch(found, more=True)
                 found.append(_events(file.fileno(), window, start, head))
-        return Stretch(found, more=len(window) == self._window_bytes)
+        return Stretch(found, more=is_full)
 
     def _places_of(self, segment: Segment) -> Places:
         places = self._places.get(segment.first_sequence)
@@ -231,10 +236,10 @@ class ArchiveReader:
             self._places[segment.first_sequence] = places
         return places
 
-    def _walk(self, window: bytes, start: int, places: Places, sequence: int) -> Iterator[_Head]:
+    def _walk(self, window: bytes, start: int, places: Places, sequence: int, *, is_full: bool) -> Iterator[_Head]:
         """The entries of a window that hold this command or later ones. The window begins at ``start`` of the segment.
 
-        Remembers where entries begin.
+        ``is_full``: the segment may go on behind the window. Remembers where entries begin.
         """
         offset, next_sequence = 0, 0
         while len(window) - offset >= _HEAD_SIZE:
@@ -247,7 +252,7 @@ class ArchiveReader:
             if next_sequence > sequence:
                 yield _Head(offset, length, *header)
             offset += _FRAME.size + length
-        if len(window) == self._window_bytes and next_sequence:
+        if is_full and next_sequence:
             # Behind an entry that is larger than a window, so that the next question does not begin before it.
             places.add(next_sequence, start + offset)
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import msgspec
 
-from replication.archive import ArchiveDamaged, ArchiveDiffers, list_segments
-from replication.archive_mending import MENDING_FOLDER, find_holes, mend
+from replication.archive import ArchiveDamaged, ArchiveDiffers, list_segments, read_segment, read_segment_header
+from replication.archive_mending import MENDING_FOLDER, discard_leftovers, find_holes, mend
 from replication.archive_salvage import damaged_files, salvage, verify_segment
 from replication.disk import DISK
 from replication.entry_source import EntrySource, EntrySourceError, HistoryDiffers
@@ -38,14 +38,16 @@ class Round(msgspec.Struct):
 class Report(msgspec.Struct):
     """What a round found. ``holes`` are the (first, last) sequences that are missing still.
 
-    ``scrubbed`` is the last sequence that was verified, or 0 if the scrub has come to the end. ``mended`` are the
-    (first, last) sequences that are there again, ``progressed`` whether some were fetched. ``problem`` is "" or says
-    why a hole is still there; with ``differs`` it is because replicas have different histories.
+    ``scrubbed`` is the last sequence that was verified, or 0 if the scrub has come to the end. ``suspected`` is where
+    the newest segment is damaged, which its replica is writing, or 0. ``mended`` are the (first, last) sequences that
+    are there again, ``progressed`` whether some were fetched. ``problem`` is "" or says why a hole is still there; with
+    ``differs`` it is because replicas have different histories.
     """
 
     holes: list[tuple[int, int]] = []
     damaged_files: int = 0
     scrubbed: int = 0
+    suspected: int = 0
     mended: tuple[int, int] | None = None
     progressed: bool = False
     problem: str = ""
@@ -68,9 +70,11 @@ def look_after(directory: Path, asked: Round, open_source: Callable[[], EntrySou
     report = Report()
     try:
         if asked.scrub_from is not None:
-            report.scrubbed = scrub(directory, asked.scrub_from)
+            report.scrubbed, report.suspected = scrub(directory, asked.scrub_from)
         _fill_one(directory, asked.turn, open_source, report)
-        report.holes = [(hole.first_sequence, hole.last_sequence) for hole in find_holes(directory)]
+        holes = find_holes(directory)
+        discard_leftovers(directory, holes)
+        report.holes = [(hole.first_sequence, hole.last_sequence) for hole in holes]
     except ArchiveDiffers as difference:
         report.problem, report.differs = str(difference), True
     except ArchiveDamaged as damage:
@@ -81,10 +85,11 @@ def look_after(directory: Path, asked: Round, open_source: Callable[[], EntrySou
     return report
 
 
-def scrub(directory: Path, first_sequence: int) -> int:
-    """Verify the complete segment with a sequence, or the next one, and salvage it if need be.
+def scrub(directory: Path, first_sequence: int) -> tuple[int, int]:
+    """Verify the segment with a sequence, or the next one, and salvage it if need be.
 
-    Answers the last sequence before the next segment; 0 if all of them are verified.
+    Answers the last sequence before the next segment, 0 if there is none. The newest segment is only read: the second
+    number is where it is damaged, or 0.
     """
     segments = list_segments(directory)
     for segment, following in pairwise(segments):
@@ -94,8 +99,14 @@ def scrub(directory: Path, first_sequence: int) -> int:
             except ArchiveDamaged as damage:
                 logger.critical("%s. What is sound is kept, the rest is to come from the other replicas", damage)
                 salvage(segment)
-            return following.first_sequence - 1
-    return 0
+            return following.first_sequence - 1, 0
+    try:
+        for segment in segments[-1:]:
+            for _ in read_segment(segment, read_segment_header(segment)):
+                pass
+    except ArchiveDamaged as damage:
+        return 0, damage.sequence
+    return 0, 0
 
 
 def _fill_one(directory: Path, turn: int, open_source: Callable[[], EntrySource | None], report: Report) -> None:

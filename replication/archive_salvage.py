@@ -43,7 +43,7 @@ from replication.private_directory import UNFINISHED, create_private_directory
 logger = logging.getLogger(__name__)
 
 DAMAGED_FOLDER: Final = "damaged"
-RESYNC_BYTES_MAX: Final = 8 * 1024 * 1024  # how far the next entry is looked for after a length that is damaged
+RESYNC_BYTES_MAX: Final = 4 * 1024 * 1024  # how far the next entry is looked for after a length that is damaged
 
 _CHAIN_IN_HEADER: Final = 18  # where a segment's header has the chain value before it
 _READ_BYTES: Final = 1024 * 1024

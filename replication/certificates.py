@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from replication.identity import NODE, Identity
+from replication.identity import ACCEPT_LINKS, Identity
 from replication.private_directory import create_private_directory, sync_directory, write_new_file
 
 CA_CERTIFICATE: Final = "ca.crt"
@@ -95,7 +95,7 @@ class Authority:
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{identity.role} {identity.name}")])
         until = min(now + datetime.timedelta(days=days), self.certificate.not_valid_after_utc)
         purposes = [ExtendedKeyUsageOID.CLIENT_AUTH]
-        if identity.role == NODE:
+        if identity.role in ACCEPT_LINKS:
             purposes.append(ExtendedKeyUsageOID.SERVER_AUTH)
         builder = _builder(name, self.certificate.subject, key.public_key(), self._key, now, until)
         for extension, critical in (

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, NoReturn
 
 from replication.identity import NAME
+from replication.kafka_settings import PLAINTEXT, SASL_MECHANISMS, TLS, KafkaSettings
 
 MASTER_KEY_VARIABLE: Final = "TALLY_MASTER_KEY"
 SECRET_SIZE: Final = 32
@@ -108,12 +109,22 @@ class GatewaySettings:
 
 
 @dataclass(frozen=True)
+class ProjectionsSettings:
+    """``database`` is where the read models are kept: a file of SQLite, or the URL of a PostgreSQL database."""
+
+    database: Path | str = Path("projections/projections.sqlite")
+
+
+@dataclass(frozen=True)
 class Config:
     """One cluster, as ``path`` describes it. Paths are absolute; ``nodes`` is sorted by node id.
 
     ``groups`` are all market groups and their nodes, the default one first. ``group``, ``nodes`` and ``data_dir`` are
     those of the default one; ``replication.market_groups`` makes the same of another. ``home`` is the group whose log
     has the accounts and API keys.
+
+    ``query_address`` is where the query server listens, if there is one.
+    ``kafka`` is None where the file has no such table: then nothing is exported and nothing comes from there.
 
     ``certificate_files`` and ``key_files`` are patterns: ask :meth:`certificate_file` and :meth:`key_file`.
     """
@@ -133,6 +144,9 @@ class Config:
     log: LogSettings
     engine: EngineSettings
     gateway: GatewaySettings
+    projections: ProjectionsSettings = ProjectionsSettings()
+    query_address: Address | None = None
+    kafka: KafkaSettings | None = None
 
     def certificate_file(self, name: str) -> Path:
         """Where the certificate of one node or gateway is."""
@@ -177,6 +191,9 @@ def load_config(path: Path) -> Config:
         log=_read_log(root.table("log")),
         engine=_read_engine(root.table("engine")),
         gateway=_read_gateway(root.table("gateway")),
+        projections=_read_projections(root.table("projections")),
+        query_address=_read_query(root.table("query")),
+        kafka=_read_kafka(root.table("kafka")) if "kafka" in document else None,
     )
     root.refuse_unknown_keys()
     return config
@@ -319,6 +336,47 @@ def _read_gateway(table: _Table) -> GatewaySettings:
     return GatewaySettings(host, port, timeout_ms)
 
 
+def _read_query(table: _Table) -> Address | None:
+    """Where the query server listens. Without it there is none: gateways refuse questions about the history."""
+    address = table.address("address") if "address" in table.keys() else None  # noqa: SIM118 (not a dictionary)
+    table.refuse_unknown_keys()
+    return address
+
+
+def _read_projections(table: _Table) -> ProjectionsSettings:
+    """What begins with the name of a scheme is a URL, everything else a file."""
+    text = table.text("database", re.compile(r".*"), "a file, or a URL such as postgresql://tally@127.0.0.1/tally", "")
+    database = text if "://" in text else table.file("database", default=str(ProjectionsSettings.database))
+    table.refuse_unknown_keys()
+    return ProjectionsSettings(database)
+
+
+def _read_kafka(table: _Table) -> KafkaSettings:
+    servers = table.addresses("bootstrap_servers")
+    prefix = table.text(
+        "topic_prefix",
+        re.compile(r"[A-Za-z0-9._-]{1,100}", re.ASCII),
+        "a name of letters, digits, '.', '_' and '-'",
+        KafkaSettings.topic_prefix,
+    )
+    factor = table.integer("replication_factor", 1, 100, KafkaSettings.replication_factor)
+    in_sync = table.integer("min_insync_replicas", 1, 100, min(factor, KafkaSettings.min_insync_replicas))
+    if in_sync > factor:
+        table.refuse("min_insync_replicas", f"{in_sync} must not be above replication_factor, which is {factor}")
+    security = table.text(
+        "security", re.compile(f"{PLAINTEXT}|{TLS}"), f'"{PLAINTEXT}" or "{TLS}"', KafkaSettings.security
+    )
+    has_ca_file = "ca_file" in table.keys()  # noqa: SIM118 (not a dictionary)
+    ca_file = table.file("ca_file", default="") if has_ca_file else None
+    mechanism = table.text(
+        "sasl_mechanism", re.compile("|".join((*SASL_MECHANISMS, ""))), f"one of {', '.join(SASL_MECHANISMS)}", ""
+    )
+    # The exchange remembers the id of a request for a day: what comes later could be executed a second time.
+    age_s_max = table.integer("command_age_s_max", 1, 12 * 3_600, KafkaSettings.command_age_s_max)
+    table.refuse_unknown_keys()
+    return KafkaSettings(servers, prefix, factor, in_sync, security, ca_file, mechanism, age_s_max)
+
+
 class _Table:
     """One table of the document that remembers what was asked for, so that a misspelt key is refused."""
 
@@ -372,6 +430,17 @@ class _Table:
         if address is None:
             self.refuse(key, f"{value!r} is not {allowed}")
         return address
+
+    def addresses(self, key: str) -> tuple[str, ...]:
+        """A list of them, one at least."""
+        allowed = 'a list of addresses such as ["127.0.0.1:9092"]'
+        value = self._get(key, None, allowed)
+        if not isinstance(value, list) or not value:
+            self.refuse(key, f"{value!r} is not {allowed}")
+        for one in value:
+            if not isinstance(one, str) or parse_address(one) is None:
+                self.refuse(key, f'{one!r} is not an address such as "127.0.0.1:9092"')
+        return tuple(value)
 
     def optional_address(self, key: str) -> Address | None:
         self._asked.add(key)

@@ -26,7 +26,7 @@ position, or whose archive lacks or has damaged the next entry, is left for the 
 
 The question, ``entries`` with ``after_sequence``, is answered with the fields of
 ``replication.archive_reader.EncodedEntries``; ``offset`` asks for the further pieces of a very large entry. A question
-costs a replica about one MiB of reading, and a place that is far away is found in several questions.
+costs a replica at most 256 KiB of reading, and a place that is far away is found in several questions.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from engine.entry import GENESIS_CHAIN, Entry, EntryError, decode_entry
 from replication.archive import ArchiveDamaged, verified_entry
 from replication.blocking_door import BlockingDoor, DoorUnreachable
 from replication.config import Config
+from replication.identity import NODE
 from replication.market_groups import group_id
 from replication.protocol import CUT_OFF, TOO_MANY_READS, TOO_OLD
 from replication.tls import LinkCredentials
@@ -256,5 +257,7 @@ class EntrySource:
             return
         current = self._turns[0]  # it may be no member any more, but its history is as good
         self._addresses = {current: self._addresses[current], **told.doors}
+        if self._credentials.identity.role == NODE and self._credentials.identity.name != current:
+            self._addresses.pop(self._credentials.identity.name, None)  # nobody asks itself
         known = [node_id for node_id in self._turns if node_id in self._addresses]
-        self._turns = deque([*known, *(node_id for node_id in told.doors if node_id not in known)])
+        self._turns = deque([*known, *(node_id for node_id in self._addresses if node_id not in known)])

@@ -3,9 +3,9 @@
     tally://<cluster id, 32 hexadecimal digits>/<role>/<name>
     tally://70726f64756374696f6e5f74616c6c79/node/node-1
 
-A node's certificate may open and accept links, the others may only open them. A gateway may send commands and ask
-everything, an operator may ask everything and change the members, a reader (an exporter, a projector) may only ask for
-history.
+The certificates of nodes and readers may open and accept links, the others may only open them. A gateway may send
+commands and ask everything, an operator may ask everything and change the members, a reader (an exporter, a projector,
+a query server) may only ask nodes for history, and answers gateways and operators about it.
 
 Source: docs/adr/0015-links-speak-mutual-tls.md
 """
@@ -19,6 +19,7 @@ NODE: Final = "node"
 GATEWAY: Final = "gateway"
 OPERATOR: Final = "operator"
 READER: Final = "reader"
+ACCEPT_LINKS: Final = (NODE, READER)
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,31}", re.ASCII)
 """What nodes, gateways, operators and readers may be called."""
 

@@ -8,6 +8,7 @@
     operator.key     JSON {"key_id", "secret"}: the operator's API key
     data/node-1/     what one replica keeps (data/node-2, data/node-3)
     data/groups/     the same of the other market groups, where there are any: data/groups/NAME/node-1
+    projections/     the read models (tally projector), in SQLite
     logs/            one log per process
     run/             the lock and the process ids while it runs
 
@@ -48,7 +49,7 @@ OPERATOR_KEY_ID: Final = "operator"
 _PORT_FIRST: Final = 20_000
 _PORT_LAST: Final = 31_999
 _PORT_TRIES: Final = 200
-_OWN_NAMES: Final = frozenset(("cluster.toml", "master.key", "operator.key", "tls", "logs", "run"))
+_OWN_NAMES: Final = frozenset(("cluster.toml", "master.key", "operator.key", "tls", "logs", "run", "projections"))
 # A cluster on one machine starts as a whole, so all its certificates can be changed at once, long before they end.
 _CERTIFICATE_DAYS_MIN: Final = 365
 
@@ -70,6 +71,10 @@ _NODE_TOML: Final = """
 [nodes.{node_id}]
 peer = "{host}:{peer_port}"
 door = "{host}:{door_port}"
+"""
+_QUERY_TOML: Final = """
+[query]
+address = "{host}:{port}"
 """
 
 
@@ -99,6 +104,7 @@ class LocalCluster:
                 self._leave_version_0_1()
             else:
                 self._write_new_cluster()
+            self._add_query_server()
             self._add_groups(groups)
         except OSError as error:
             raise LocalClusterError(
@@ -121,8 +127,9 @@ class LocalCluster:
             raise LocalClusterError(f"{error.filename} cannot be written: {error.strerror}.") from None
         text = self.config_file.read_text(encoding="utf-8")
         moved = text
-        for addresses in [one for nodes in config.groups.values() for one in nodes.values()]:
-            for address in (addresses.peer, addresses.door):
+        query = [] if config.query_address is None else [(config.query_address,)]
+        for addresses in [*query, *(one[:2] for nodes in config.groups.values() for one in nodes.values())]:
+            for address in addresses:
                 if address.host == LOOPBACK and not is_port_free(LOOPBACK, address.port):
                     moved = moved.replace(f'"{address}"', f'"{LOOPBACK}:{free_port(avoid=moved)}"')
         if moved != text:
@@ -219,6 +226,13 @@ class LocalCluster:
             config.key_file(identity.name).unlink(missing_ok=True)
         if missing:
             make_certificates(Authority.load(tls_dir), missing, tls_dir, now=now, days=CA_DAYS)
+
+    def _add_query_server(self) -> None:
+        """Earlier versions had none."""
+        if load_config(self.config_file).query_address is None:
+            document = self.config_file.read_text(encoding="utf-8")
+            document += _QUERY_TOML.format(host=LOOPBACK, port=free_port(avoid=document))
+            write_private_file(self.config_file, document)
 
     def _add_groups(self, groups: int) -> None:
         """Have at least so many groups; the new ones are called by their number."""

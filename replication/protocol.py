@@ -67,8 +67,8 @@ class Status(msgspec.Struct, frozen=True):
     what its receipts are checked with. ``doors`` are the (host, port) of all members' doors, by node. ``voter``: it
     votes and counts, as far as it knows. ``rules_version`` is in force as far as it has applied the log, and
     ``newest_rules_version`` the newest that its build knows (``engine.rules``). ``archive_missing`` is how many
-    commands its archive lacks, ``archive_damaged_files`` how many segments of it were ever set aside as damaged, when it
-    last looked.
+    commands its archive lacks, ``archive_damaged_files`` how many segments of it were ever set aside as damaged,
+    when it last looked.
     """
 
     node: str

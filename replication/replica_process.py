@@ -23,7 +23,7 @@ from typing import Final
 import lmdb
 
 from replication.agreement import Diverged
-from replication.archive import ArchiveDiffers
+from replication.archive import ArchiveDamaged, ArchiveDiffers
 from replication.config import Config, node_data_dir
 from replication.damaged_files import RECOVERABLE, set_aside
 from replication.halt import Halt
@@ -40,6 +40,7 @@ logger = logging.getLogger(__name__)
 
 EXIT_FAILED: Final = 1
 _HALTS: Final = (
+    ArchiveDamaged,
     ArchiveDiffers,
     Diverged,
     JournalBelongsToAnother,

@@ -7,7 +7,11 @@ cluster was. This process only supervises (replication.supervisor); all work is 
                +-- tally node --node node-2
                +-- tally node --node node-3
                +-- tally gateway                 stage 2
-               +-- tally demo                    stage 3, once the exchange is ready
+               +-- tally projector               stage 3, once the exchange is ready
+               +-- tally query serve
+               +-- tally exporter --node node-1  with Kafka: one beside each replica
+               +-- tally ingress                 with Kafka
+               +-- tally demo                    stage 4
 """
 
 from __future__ import annotations
@@ -23,9 +27,17 @@ from typing import Final
 
 from engine import FORM
 from replication.config import Address, Config
+from replication.config_edit import use_kafka
 from replication.config_watch import CHECK_EVERY_S
-from replication.local_cluster import GATEWAY_NAME, LOOPBACK, LocalCluster, free_port, require_free_port
-from replication.node_processes import NewGroups, replica_child
+from replication.local_cluster import (
+    GATEWAY_NAME,
+    LOOPBACK,
+    READER_NAME,
+    LocalCluster,
+    free_port,
+    require_free_port,
+)
+from replication.node_processes import NewGroups, exporter_child, replica_child
 from replication.supervisor import Child, ChildNeverWorked, Supervisor
 
 _WILDCARDS: Final = {"0.0.0.0": LOOPBACK, "::": "::1"}
@@ -39,7 +51,10 @@ _CLEAR_LINE: Final = "\r\033[K"
 
 @dataclass(frozen=True)
 class UpOptions:
-    """``program`` is the command line that stands for ``tally``. Port 0 chooses a free one."""
+    """``program`` is the command line that stands for ``tally``. Port 0 chooses a free one.
+
+    ``kafka`` is a broker to export to from now on; without it, what the cluster's file says counts.
+    """
 
     program: Sequence[str]
     directory: Path
@@ -47,6 +62,7 @@ class UpOptions:
     port: int = 8080
     demo: bool = False
     groups: int = 1
+    kafka: Address | None = None
 
 
 def up(options: UpOptions) -> int:
@@ -57,6 +73,8 @@ def up(options: UpOptions) -> int:
     with LocalCluster(options.directory, groups=options.groups) as cluster:
         port = options.port or free_port()
         require_free_port(options.host, port)
+        if options.kafka is not None:
+            use_kafka(cluster.config_file, options.kafka)
         return _run(options, cluster, port)
 
 
@@ -73,10 +91,16 @@ def _run(options: UpOptions, cluster: LocalCluster, port: int) -> int:
         supervisor.start([_child(options, "gateway", "gateway", *common, *edge)])
         if _wait_until_ready(supervisor, address, cluster.log_dir):
             supervisor.declare_working()
+            readers = [_child(options, "projector", "projector", *common)]
+            readers.append(_child(options, "query", "query", "serve", *common))
+            if config.kafka is not None:
+                ingress = _child(options, "ingress", "ingress", *common, "--name", GATEWAY_NAME)
+                readers += [*_exporters(options, config, list(config.groups)), ingress]
+            supervisor.start(readers)
             if options.demo:
                 demo = ("--url", f"http://{address}", "--data", str(cluster.directory))
                 supervisor.start([_child(options, "demo", "demo", *demo)])
-            _welcome(options, cluster, address, list(config.groups))
+            _welcome(options, cluster, address, config)
         new_groups = NewGroups(config)
         while not supervisor.stop_requested:
             supervisor.tick(CHECK_EVERY_S)
@@ -85,6 +109,8 @@ def _run(options: UpOptions, cluster: LocalCluster, port: int) -> int:
                 config, added = found
                 _say(f"starting what was added: {', '.join(added)}")
                 supervisor.add(_replicas(options, config, added))
+                if config.kafka is not None:
+                    supervisor.add(_exporters(options, config, added))
         _say("stopping")
     except ChildNeverWorked as error:
         print(f"tally up: {error}", file=sys.stderr, flush=True)
@@ -98,6 +124,14 @@ def _run(options: UpOptions, cluster: LocalCluster, port: int) -> int:
 def _replicas(options: UpOptions, config: Config, groups: list[str]) -> list[Child]:
     return [
         replica_child(config, node_id, group, options.program) for group in groups for node_id in config.groups[group]
+    ]
+
+
+def _exporters(options: UpOptions, config: Config, groups: list[str]) -> list[Child]:
+    return [
+        exporter_child(config, node_id, group, options.program, "--name", READER_NAME)
+        for group in groups
+        for node_id in config.groups[group]
     ]
 
 
@@ -140,14 +174,17 @@ def _is_ready(address: Address) -> bool:
         connection.close()
 
 
-def _welcome(options: UpOptions, cluster: LocalCluster, address: Address, groups: list[str]) -> None:
+def _welcome(options: UpOptions, cluster: LocalCluster, address: Address, config: Config) -> None:
     _say(f"Tallystick is running: http://{address}")
     _write(f"  operator key  {cluster.operator_key_file}\n")
     _write(f"  data          {cluster.directory}\n")
     _write(f"  logs          {cluster.log_dir}\n")
     _write(f"  engine        {FORM}\n")
-    if len(groups) > 1:
-        _write(f"  groups        {', '.join(groups)}\n")
+    if len(config.groups) > 1:
+        _write(f"  groups        {', '.join(config.groups)}\n")
+    if config.kafka is not None:
+        topics = config.kafka.event_topic(config.group), config.kafka.command_topic(config.group)
+        _write(f"  kafka         {', '.join(config.kafka.bootstrap_servers)}, topics {' and '.join(topics)}\n")
     if options.demo:
         _write("  demo          traders trade BTC-USD by themselves: open the page\n")
     if options.host not in _LOOPBACKS:

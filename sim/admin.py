@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 from typing import Final
 
-from sim import admin_certs, admin_groups, admin_members, admin_roll, admin_rules
+from sim import admin_archive, admin_certs, admin_groups, admin_members, admin_roll, admin_rules
 
 _EXAMPLES: Final = """\
 examples:
@@ -21,6 +21,7 @@ examples:
   tally admin roll --config production.toml                restart the replicas one at a time, the leader last
   tally admin rules status                                 which rules are in force, and which each replica knows
   tally admin group add metals --config production.toml --peer-port 7301 --door-port 7401
+  tally admin archive                                      whether every replica's archive is complete
   tally admin market add GLD EUR --group metals --tick 0.01 --lot 0.001
 
 `tally admin COMMAND --help` says more about each command.
@@ -31,7 +32,7 @@ def main(argv: list[str], *, url: str = "", data_dir: Path = Path("tally-data"))
     """Run one command. Answers the exit code. ``url`` and ``data_dir`` are where the exchange is, if nobody says."""
     parser = argparse.ArgumentParser(
         prog="tally admin",
-        description="Look after a cluster: its certificates, its members, its market groups.",
+        description="Look after a cluster: its certificates, members, archives and market groups.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -40,6 +41,7 @@ def main(argv: list[str], *, url: str = "", data_dir: Path = Path("tally-data"))
     admin_members.add_parser(commands)
     admin_roll.add_parser(commands)
     admin_rules.add_parser(commands)
+    admin_archive.add_parser(commands)
     admin_groups.add_parser(commands, url=url, data_dir=data_dir)
     arguments = parser.parse_args(argv)
     code: int = arguments.run(arguments)

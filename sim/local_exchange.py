@@ -21,10 +21,14 @@ _POLL_S: Final = 0.02
 
 
 class LocalExchange:
-    """Three replicas of each market group and a gateway in ``directory``, on a free port. Use as a context manager."""
+    """Three replicas of each market group and a gateway in ``directory``, on a free port. Use as a context manager.
 
-    def __init__(self, directory: Path, *, groups: int = 1) -> None:
+    With ``kafka``, a broker's host:port, there are exporters and an ingress as well.
+    """
+
+    def __init__(self, directory: Path, *, groups: int = 1, kafka: str = "") -> None:
         self.directory = directory
+        self._kafka = ("--kafka", kafka) if kafka else ()
         self._groups = groups
         self.url = f"http://{LOOPBACK}:{free_port()}"
         self._process: subprocess.Popen[bytes] | None = None
@@ -43,7 +47,7 @@ class LocalExchange:
         self._process = subprocess.Popen(
             [
                 *(sys.executable, str(TALLY), "up", "--data", str(self.directory)),
-                *("--port", port, "--groups", str(self._groups)),
+                *("--port", port, "--groups", str(self._groups), *self._kafka),
             ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -29,6 +29,9 @@ CATALOGUES: Final = (
     "sim/mutants-replication.txt",
     "sim/mutants-links.txt",
     "sim/mutants-groups.txt",
+    "sim/mutants-kafka.txt",
+    "sim/mutants-projections.txt",
+    "sim/mutants-query.txt",
     "sim/mutants-chaos.txt",
 )
 

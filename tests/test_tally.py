@@ -19,6 +19,8 @@ COMMANDS = (
     "up",
     "node",
     "gateway",
+    "exporter",
+    "ingress",
     "call",
     "import",
     "demo",

@@ -1,4 +1,4 @@
-"""The web interface: three files, read once, no build step and nothing from elsewhere."""
+"""The web interface: four files, read once, no build step and nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ _FOLDER: Final = Path(__file__).parent
 _INDEX: Final = (_FOLDER / "index.html").read_bytes()
 _ASSETS: Final = {
     "app.js": (b"text/javascript; charset=utf-8", (_FOLDER / "app.js").read_bytes()),
+    "chart.js": (b"text/javascript; charset=utf-8", (_FOLDER / "chart.js").read_bytes()),
     "style.css": (b"text/css; charset=utf-8", (_FOLDER / "style.css").read_bytes()),
 }
 _SECURITY_HEADERS: Final = (

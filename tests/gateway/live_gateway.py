@@ -10,7 +10,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
@@ -87,12 +87,14 @@ class LiveGateway:
         request_timeout_ms: int = 3_000,
         receive_timeout_ms: int = 3_000,
         others: dict[str, OneReplicaGroup] | None = None,
+        query_server: tuple[str, int] | None = None,
     ) -> None:
         """``others`` are the market groups beside the home; one that is put there later is found within a second."""
         self.group = group or OneReplicaGroup()
         self._credentials = credentials or gateway_credentials()
         self.others = others or {}
         self._started_others = set(self.others)
+        self._query_server = query_server
         self._hot = hot
         self._operator = operator
         self._request_timeout_ms = request_timeout_ms
@@ -142,6 +144,10 @@ class LiveGateway:
 
         return asyncio.run_coroutine_threadsafe(run(), self._loop).result(10)
 
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """The same of something that takes its time."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(30)
+
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()
         for group in (self.group, *self.others.values()):
@@ -172,22 +178,25 @@ class LiveGateway:
         self._started_others = set(self.others)
         return self._other_doors()
 
-    def _build(self) -> uvicorn.Server:
-        server = build_server(
-            GatewayOptions(
-                host="127.0.0.1",
-                port=0,
-                doors={node_id: door.address for node_id, door in self.group.doors.items()},
-                group_id=CLUSTER_ID,
-                credentials=self._credentials,
-                master_key=MASTER_KEY,
-                bootstrap_operator=self._operator,
-                request_timeout_ms=self._request_timeout_ms,
-                receive_timeout_ms=self._receive_timeout_ms,
-                other_groups=self._other_doors(),
-                poll_groups=self._poll_groups,
-            )
+    def options(self) -> GatewayOptions:
+        """What reaches the doors, once they are open."""
+        return GatewayOptions(
+            host="127.0.0.1",
+            port=0,
+            doors={node_id: door.address for node_id, door in self.group.doors.items()},
+            group_id=CLUSTER_ID,
+            credentials=self._credentials,
+            master_key=MASTER_KEY,
+            bootstrap_operator=self._operator,
+            request_timeout_ms=self._request_timeout_ms,
+            receive_timeout_ms=self._receive_timeout_ms,
+            query_server=self._query_server,
+            other_groups=self._other_doors(),
+            poll_groups=self._poll_groups,
         )
+
+    def _build(self) -> uvicorn.Server:
+        server = build_server(self.options())
         server.config.http = HotConnection if self._hot else Connection
         return server
 

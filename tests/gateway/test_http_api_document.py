@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import tempfile
 import textwrap
 import time
 from pathlib import Path
@@ -21,7 +22,10 @@ from gateway.edge import Edge
 from gateway.groups import Group
 from gateway.metrics import GatewayMetrics
 from gateway.rendering import timestamp_text
+from projections.database import sqlite_url
 from tests.gateway.live_gateway import Client, LiveGateway, expect
+from tests.projections.query.history import History
+from tests.projections.query.live_query import LiveQuery
 from tests.replication.link_certificates import CLUSTER_ID, gateway
 
 ROOT = Path(__file__).parents[2]
@@ -35,12 +39,17 @@ WIDTH = 128
 
 def test_every_error_code_is_in_the_document() -> None:
     codes = {rejects.reason_code(reason) for reason in range(1, len(rejects.REASONS))}
-    for source in (ROOT / "gateway").glob("*.py"):
-        codes |= set(
-            re.findall(r'(?:BadRequest|Unauthenticated|NotFound|__init__)\(\s*"([A-Z_]+)"', source.read_text())
-        )
-    assert len(codes) > 60, "the search for codes found too few"
+    codes_of_kafka = set()
+    for source in [*(ROOT / "gateway").glob("*.py"), *(ROOT / "projections" / "query").glob("*.py")]:
+        found = re.findall(r'(?:BadRequest|Unauthenticated|NotFound|__init__)\(\s*"([A-Z_]+)"', source.read_text())
+        if source.name == "kafka_commands.py":
+            codes_of_kafka |= set(found)
+        else:
+            codes |= set(found)
+    assert len(codes) > 60 and len(codes_of_kafka) > 3, "the search for codes found too few"
     assert sorted(code for code in codes if f"`{code}`" not in DOCUMENT) == []
+    events = (ROOT / "docs" / "events.md").read_text()
+    assert sorted(code for code in codes_of_kafka if f"`{code}`" not in events) == []
 
 
 def test_every_route_is_in_the_document() -> None:
@@ -65,8 +74,12 @@ def test_every_route_is_in_the_document() -> None:
 
 
 def test_every_example_is_what_an_exchange_answers() -> None:
-    with LiveGateway() as gateway:
-        session = Session(gateway)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        LiveQuery(sqlite_url(Path(folder) / "history.db")) as query,
+        LiveGateway(query_server=query.address) as gateway,
+    ):
+        session = Session(gateway, History(query.database))
         answered = EXAMPLE.sub(session.answer, DOCUMENT)
     assert session.count > 50, "the search for examples found too few"
     if os.environ.get("REWRITE"):
@@ -78,8 +91,11 @@ def test_every_example_is_what_an_exchange_answers() -> None:
 class Session:
     """The exchange of the document, and what is sent to it."""
 
-    def __init__(self, gateway: LiveGateway) -> None:
+    def __init__(self, gateway: LiveGateway, history: History) -> None:
         self.count = 0
+        self._gateway = gateway
+        self._history = history
+        self._projected = 0
         self._numbers: dict[str, int] = {}
         self._moments: dict[str, str] = {}
         operator = gateway.operator()
@@ -101,6 +117,8 @@ class Session:
         """The example with what the exchange answers now. ``{withdrawal_id}`` in a path is the last one answered."""
         who, method, path, text, _ = example.groups()
         self.count += 1
+        if "/history/" in path:
+            self._project()
         body = json.loads(MOMENT.sub(self._still_to_come, text)) if text.strip() else None
         sent_path = re.sub(r"\{(\w+)\}", lambda match: str(self._numbers[match[1]]), path)
         response = self._clients[who](method, sent_path, body)
@@ -111,6 +129,12 @@ class Session:
         for name, number in re.findall(r'"(\w+_id)": (\d+)', content):
             self._numbers[name] = int(number)
         return f"```\n{who}: {method} {path}{text}\n\n{wrapped(f'{response.status} {content}')}\n```"
+
+    def _project(self) -> None:
+        """Bring the history up to what was answered last."""
+        entries = self._gateway.group.entries
+        self._history.write("main", entries[self._projected :])
+        self._projected = len(entries)
 
     def _still_to_come(self, documented: re.Match[str]) -> str:
         """A documented time would be over some day, so another one is sent in its place."""

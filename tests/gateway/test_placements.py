@@ -30,7 +30,7 @@ EXPIRY = "2027-01-31T12:00:00Z"
 
 
 def read(document: dict[str, Any]) -> PlaceOrder | PlaceSpecialOrder:
-    command = read_placement(document, account_id=1, issued_at_ns=2, market_id=3, id_if_none="made")
+    command = read_placement(document, account_id=1, issued_at_ns=2, market_id=3, id_if_none=lambda: "made")
     assert decode_command(encode_command(command))[0] == command, "the record must hold what was read"
     return command
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -21,6 +24,8 @@ from engine.commands import (
     PlaceOrder,
 )
 from engine.types import BUY, LIMIT, MARKET, MARKET_BUDGET, TRADER
+from tests.projections.databases import new_database
+from tests.projections.postgres_server import binaries, postgres_server
 
 RandomEntries = Callable[[Random, int], Iterator[bytes]]
 ACCOUNTS = (1, 2, 3)
@@ -87,3 +92,28 @@ def _random_order(random: Random, account_id: int, client_order_id: bytes) -> Pl
         quantity_scale=0 if order_type == MARKET_BUDGET else 1,
         client_order_id=client_order_id,
     )
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a PostgreSQL server, without a database."""
+    if binaries() is None:
+        pytest.skip("PostgreSQL is not installed: the package is called postgresql")
+    # The other user that runs it in root's place must be able to enter the folder.
+    with postgres_server(Path("/tmp" if os.geteuid() == 0 else tempfile.gettempdir())) as url:
+        yield url
+
+
+@pytest.fixture
+def postgres_url(postgres: str) -> str:
+    """An empty database in it."""
+    return new_database(postgres)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def any_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of either kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'projections.sqlite'}"
+    url: str = request.getfixturevalue("postgres_url")
+    return url

@@ -9,7 +9,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 
 from replication.certificates import Authority
-from replication.identity import GATEWAY, NODE, OPERATOR, Identity
+from replication.identity import GATEWAY, NODE, OPERATOR, READER, Identity
 from replication.tls import LinkCredentials, link_context
 
 CLUSTER_ID = bytes(range(16))
@@ -32,6 +32,10 @@ def gateway(name: str = "gateway-1", **how: object) -> LinkCredentials:
 
 def operator(name: str = "operator-1", **how: object) -> LinkCredentials:
     return credentials(Identity(CLUSTER_ID, OPERATOR, name), **how)
+
+
+def reader(name: str = "reader-1", **how: object) -> LinkCredentials:
+    return credentials(Identity(CLUSTER_ID, READER, name), **how)
 
 
 @functools.cache

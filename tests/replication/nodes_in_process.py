@@ -128,6 +128,7 @@ class GatewayLink:
         self.results: dict[int, Result] = {}
         self.answers: dict[int, Answer] = {}
         self.closed_because = ""
+        self.node_id = node_id
         self._cluster = cluster
         self._correlation = 0
         self._welcome = False

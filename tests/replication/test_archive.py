@@ -144,6 +144,12 @@ def test_every_flipped_bit_is_found_at_the_sequence_it_belongs_to(tmp_path: Path
         assert damage.value.sequence == damaged.first_sequence, position
 
 
+def test_what_the_disk_does_not_give_back_is_damaged() -> None:
+    """Linux answers EIO, as for a bad sector, to who reads the unmapped first page of a process."""
+    with pytest.raises(ArchiveDamaged, match="damaged at sequence 7: the disk cannot read it"):
+        read_segment_header(Segment(Path("/proc/self/mem"), 7))
+
+
 def flip(segment: Segment, position: int) -> None:
     data = bytearray(segment.path.read_bytes())
     data[position] ^= 0x10

@@ -94,6 +94,18 @@ def test_a_file_that_was_cut_short_is_found_by_its_end(tmp_path: Path, entries: 
     assert find_holes(tmp_path) == [hole], "and it is as it was the next time"
 
 
+def test_a_file_that_is_put_back_from_a_copy_fills_the_hole(tmp_path: Path, entries: list[Entry]) -> None:
+    write(tmp_path, entries)
+    segment = list_segments(tmp_path)[1]
+    shutil.copy(segment.path, tmp_path / "copy")
+    flip(segment.path, 2_000)
+    scrub(tmp_path, segment.first_sequence)
+    assert len(find_holes(tmp_path)) == 1
+    shutil.copy(tmp_path / "copy", segment.path)
+    assert find_holes(tmp_path) == []
+    assert read(tmp_path) == entries
+
+
 def test_segments_that_contradict_each_other_are_no_hole(tmp_path: Path, entries: list[Entry]) -> None:
     write(tmp_path, entries[:20])
     archive = Archive(tmp_path)
@@ -209,12 +221,13 @@ def test_it_goes_on_from_what_was_fetched_before_it_was_killed(
     write(mine, entries[:10])
     write(mine, entries[50:], after=entries[49])
     monkeypatch.setattr(archive_mending, "BYTES_PER_ATTEMPT_MAX", 1)
+    monkeypatch.setattr(archive_mending, "PAUSE_PER_READ_S", 0.0)
     with ArchiveDoors({"node-2": theirs}, sequence=entries[-1].last_sequence) as doors:
         doors.doors["node-2"].replica._reader._window_bytes = 5_000
         (hole,) = find_holes(mine)
         for attempt in range(1, 100):
             with doors.source() as source:
-                if mend(mine, hole, source, pause_s=0.0):
+                if mend(mine, hole, source):
                     break
             assert find_holes(mine) == [hole], "nothing is in its place before all of it is verified"
             fetched = list_segments(mine / MENDING_FOLDER / str(hole.first_sequence))[-1].path
@@ -238,6 +251,14 @@ def test_what_was_fetched_of_another_hole_is_not_used(tmp_path: Path, entries: l
     assert read(mine) == entries
 
 
+def test_what_a_killed_child_left_of_a_hole_that_is_filled_is_removed(tmp_path: Path, entries: list[Entry]) -> None:
+    write(tmp_path, entries)
+    write(tmp_path / MENDING_FOLDER / "40", entries[20:30], after=entries[19])
+    assert look_after(tmp_path, Round(None, 0), lambda: None).problem == ""
+    assert [path.name for path in (tmp_path / MENDING_FOLDER).iterdir()] == ["process.lock"]
+    assert read(tmp_path) == entries
+
+
 def test_only_one_child_works_on_an_archive(tmp_path: Path, entries: list[Entry]) -> None:
     write(tmp_path, entries)
     folder = tmp_path / MENDING_FOLDER
@@ -254,7 +275,8 @@ def test_a_scrub_comes_by_every_complete_segment(tmp_path: Path, entries: list[E
     segments = list_segments(tmp_path)
     sequence, rounds = 0, 0
     while True:
-        sequence = scrub(tmp_path, sequence + 1)
+        sequence, suspected = scrub(tmp_path, sequence + 1)
+        assert suspected == 0
         if sequence == 0:
             break
         rounds += 1
@@ -268,6 +290,14 @@ def test_a_scrub_comes_by_every_complete_segment(tmp_path: Path, entries: list[E
             if segment.path.name <= path.name < segments[segments.index(segment) + 1].path.name:
                 path.unlink()
         shutil.move(tmp_path / "copy", segment.path)
-    assert read(tmp_path) == [
-        entry for s in list_segments(tmp_path) for entry, _ in read_segment(s, read_segment_header(s))
-    ]
+    assert read(tmp_path) == entries
+
+
+def test_the_newest_segment_is_only_read(tmp_path: Path, entries: list[Entry]) -> None:
+    write(tmp_path, entries)
+    newest = list_segments(tmp_path)[-1]
+    found = list(read_segment(newest, read_segment_header(newest)))
+    flip(newest.path, found[0].end_offset + 100)
+    before = newest.path.read_bytes()
+    assert scrub(tmp_path, newest.first_sequence) == (0, found[1].entry.first_sequence)
+    assert newest.path.read_bytes() == before

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from replication.config import (
     node_data_dir,
     read_master_key,
 )
+from replication.kafka_settings import KafkaSettings
 from replication.pysyncobj_adapter import RaftTiming
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -80,6 +82,14 @@ def test_certificates_and_keys_are_found_by_the_name_of_their_holder(tmp_path: P
     assert config.key_file("node-2") == tmp_path / "own.key"
 
 
+def test_read_models_are_in_a_file_or_at_a_url(tmp_path: Path) -> None:
+    assert load(tmp_path, MINIMAL).projections.database == tmp_path / "projections/projections.sqlite"
+    config = load(tmp_path, MINIMAL + '[projections]\ndatabase = "models.sqlite"\n')
+    assert config.projections.database == tmp_path / "models.sqlite"
+    config = load(tmp_path, MINIMAL + '[projections]\ndatabase = "postgresql://tally@10.0.9.20/tally"\n')
+    assert config.projections.database == "postgresql://tally@10.0.9.20/tally"
+
+
 def test_an_address_is_written_as_it_is_read(tmp_path: Path) -> None:
     config = load(tmp_path, MINIMAL)
     assert [str(address) for address in config.nodes["node-3"][:2]] == ["[::1]:7103", "replica.example:7203"]
@@ -97,6 +107,7 @@ def test_production_shows_the_defaults() -> None:
     assert production.log == type(production.log)()
     assert production.engine == type(production.engine)()
     assert production.gateway == type(production.gateway)()
+    assert production.projections.database == production.path.parent / type(production.projections).database
 
 
 @pytest.mark.parametrize(
@@ -141,6 +152,9 @@ def test_a_fault_is_named_with_its_place(tmp_path: Path, old: str, new: str, com
         ("[log]\nsnapshot_every_commands = 0", "log.snapshot_every_commands: 0 is not a whole number"),
         ("[engine]\nreserve_requests = -1", "engine.reserve_requests: -1 is not a whole number from 0 to 100000000"),
         ("[engine]\nreserve = 1", "engine.reserve: this key is not known"),
+        ("[projections]\ndatabase = 5", "projections.database: 5 is not a file, or a URL such as"),
+        ("[projections]\ndatabase = ''", "projections.database: '' is not a path"),
+        ("[projections]\nurl = ''", "projections.url: this key is not known"),
         ("[gateway]\nport = 70000", "gateway.port: 70000 is not a whole number from 1 to 65535"),
         ('[gateway]\nhost = ""', "gateway.host: '' is not a host name"),
     ],
@@ -224,3 +238,62 @@ def test_a_missing_or_malformed_secret_is_refused_without_showing_it(tmp_path: P
     with pytest.raises(ConfigError, match="TALLY_MASTER_KEY: a secret is written as 64 hex") as caught:
         read_master_key(config, environ={"TALLY_MASTER_KEY": "hunter2"})
     assert "hunter2" not in str(caught.value)
+
+
+KAFKA = '[kafka]\nbootstrap_servers = ["127.0.0.1:9092"]\n'
+
+
+def test_without_a_table_of_its_own_there_is_no_kafka(tmp_path: Path) -> None:
+    assert load(tmp_path, MINIMAL).kafka is None
+
+
+def test_the_smallest_table_of_kafka_gets_settings_that_lose_nothing(tmp_path: Path) -> None:
+    kafka = load(tmp_path, MINIMAL + KAFKA).kafka
+    assert kafka == KafkaSettings(("127.0.0.1:9092",), "tallystick", 3, 2, "plaintext", None, "", 300)
+
+
+def test_one_replica_of_a_topic_asks_for_one_in_sync(tmp_path: Path) -> None:
+    kafka = load(tmp_path, MINIMAL + KAFKA + "replication_factor = 1\n").kafka
+    assert kafka is not None
+    assert kafka.min_insync_replicas == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("min_insync_replicas = 4", "kafka.min_insync_replicas: 4 must not be above replication_factor, which is 3"),
+        ('security = "ssl"', 'kafka.security: \'ssl\' is not "plaintext" or "tls"'),
+        ('sasl_mechanism = "GSSAPI"', "kafka.sasl_mechanism: 'GSSAPI' is not one of PLAIN, SCRAM"),
+        ("command_age_s_max = 86400", "kafka.command_age_s_max: 86400 is not a whole number from 1 to 43200"),
+        ('topic_prefix = "a b"', "kafka.topic_prefix: 'a b' is not a name"),
+        ('password = "x"', "kafka.password: this key is not known"),
+    ],
+)
+def test_a_setting_of_kafka_that_cannot_be_used_is_named(tmp_path: Path, line: str, fault: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(fault)):
+        load(tmp_path, MINIMAL + KAFKA + line + "\n")
+
+
+@pytest.mark.parametrize("servers", ['"127.0.0.1:9092"', "[]", '["nowhere"]', "[9092]"])
+def test_brokers_are_a_list_of_addresses(tmp_path: Path, servers: str) -> None:
+    with pytest.raises(ConfigError, match=r"kafka.bootstrap_servers: .* is not a"):
+        load(tmp_path, f"{MINIMAL}[kafka]\nbootstrap_servers = {servers}\n")
+
+
+def test_the_example_of_kafka_in_the_production_file_can_be_used(tmp_path: Path) -> None:
+    lines = (CONFIGS / "production.toml").read_text().splitlines()
+    start = lines.index("#     [kafka]")
+    example = [line.removeprefix("#     ") for line in lines[start : lines.index("", start)]]
+    kafka = load(tmp_path, MINIMAL + "\n".join(example)).kafka
+    assert kafka is not None
+    assert (len(kafka.bootstrap_servers), kafka.security, kafka.sasl_mechanism) == (3, "tls", "SCRAM-SHA-512")
+    assert kafka.ca_file == Path("/etc/tally/kafka-ca.crt")
+
+
+def test_a_query_server_is_where_the_file_says(tmp_path: Path) -> None:
+    assert load(tmp_path, MINIMAL).query_address is None
+    table = '\n[query]\naddress = "10.0.9.31:7301"\n'
+    assert load(tmp_path, MINIMAL + table).query_address == Address("10.0.9.31", 7301)
+    for wrong, complaint in (('address = "7301"', "query.address"), ('host = "a"', "query.host")):
+        with pytest.raises(ConfigError, match=complaint):
+            load(tmp_path, f"{MINIMAL}\n[query]\n{wrong}\n")

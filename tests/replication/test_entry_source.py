@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.codec import encode_command
 from engine.entry import GENESIS_CHAIN, Entry
 from replication.archive import Archive, list_segments, read_segment, read_segment_header
 from replication.archive_reader import ArchiveReader
@@ -119,8 +120,9 @@ def test_a_reader_may_ask_for_history_and_for_nothing_else(cluster: NodesInProce
     for name in ("balances", "members", "state_hash"):
         assert "a reader's certificate may ask for entries and status" in link.ask(name).error
     before = cluster.nodes[leader].replica.machine.sequence
-    link.socket.send(encode_submit([(9, b"anything")]))
-    cluster.tick_until(lambda: bool(link.closed_because))
+    link.socket.send(encode_submit([(9, encode_command(order(1)))]))
+    cluster.tick_until(lambda: bool(link.closed_because or link.results))
+    assert not link.results
     assert cluster.nodes[leader].replica.machine.sequence == before
 
 

@@ -157,6 +157,17 @@ def test_a_folder_of_version_0_1_gets_certificates_instead_of_its_secret(tmp_pat
         assert not (folder / "cluster.secret").exists()
 
 
+def test_a_folder_of_a_version_without_a_query_server_gets_an_address_for_one(tmp_path: Path) -> None:
+    with LocalCluster(tmp_path / "a") as cluster:
+        text = cluster.config_file.read_text()
+    older = text[: text.index("[query]")].rstrip() + "\n"
+    (tmp_path / "a" / "cluster.toml").write_text(older)
+    with LocalCluster(tmp_path / "a") as cluster:
+        config = cluster.load()
+    assert config.query_address is not None
+    assert cluster.config_file.read_text() == f'{older}\n[query]\naddress = "{config.query_address}"\n'
+
+
 def test_a_port_that_was_taken_meanwhile_is_chosen_anew_and_the_rest_is_kept(tmp_path: Path) -> None:
     with LocalCluster(tmp_path / "a") as cluster:
         before = cluster.load()
