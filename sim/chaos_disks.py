@@ -71,7 +71,8 @@ class SmallDisks:
         except OSError as error:
             return f"a tmpfs cannot be mounted: {error.strerror}"
         if done.returncode:
-            return f"a tmpfs cannot be mounted: {done.stderr.strip()}"
+            first_line = (done.stderr.strip().splitlines() or [""])[0]
+            return f"a tmpfs cannot be mounted: {first_line.rpartition(': ')[2]}"
         self._mounted.append(folder)
         return ""
 
