@@ -156,13 +156,13 @@ class ReplicatedLog:
     @property
     def is_leader(self) -> bool:
         """Whether this replica leads its term. It may not know yet that a later term has begun."""
-        return self._raft.role() is Role.LEADER
+        return self._raft.leads()
 
     @property
     def leader_ready(self) -> bool:
         """Whether this replica leads and has applied everything that was committed before its term: only then
         may it serve."""
-        return self.is_leader and self.applied_index >= self._raft.first_index_of_own_term()
+        return self._raft.leads() and self.applied_index >= self._raft.first_index_of_own_term()
 
     @property
     def leader_id(self) -> str | None:
@@ -198,6 +198,11 @@ class ReplicatedLog:
     def last_index(self) -> int:
         """The highest log index in the journal."""
         return self._journal.last
+
+    @property
+    def due_s(self) -> float:
+        """When this replica has something to say though it hears nothing: a heartbeat, or that it wants to lead."""
+        return self._raft.due_s()
 
     @property
     def in_touch(self) -> bool:

@@ -242,8 +242,8 @@ class Simulation:
             certificate_files=tls_dir / "{name}.crt",
             key_files=tls_dir / "{name}.key",
             master_key_file=self.directory / "master.key",
-            raft=RaftSettings(timeout_ms, 2 * timeout_ms, chance.choice([40, 60])),
-            log=log or LogSettings(chance.choice([200, 1_000, 4_000]), chance.choice([0, 10, 200])),
+            raft=RaftSettings(timeout_ms, 2 * timeout_ms, timeout_ms // chance.choice([4, 5])),
+            log=log or LogSettings(chance.choice([1_000, 2_000, 5_000]), chance.choice([0, 10, 200])),
             engine=EngineSettings(0),
             gateway=GatewaySettings(),
         )

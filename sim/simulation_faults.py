@@ -64,7 +64,8 @@ class Faults:
     clock_jump_weight: float
     on_leader_share: float
     lasts_ms_max: float
-    # Clients
+    # Clients, and how long their gateways collect what they send on together
+    flush_ms_mean: float
     sent_twice_probability: float
     retried_late_probability: float
 
@@ -104,6 +105,7 @@ def draw_faults(chance: Random) -> Faults:
         clock_jump_weight=pick([0.0, 0.5]),
         on_leader_share=pick([0.3, 0.7]),
         lasts_ms_max=pick([300.0, 1_500.0, 6_000.0]),
+        flush_ms_mean=pick([100.0, 200.0, 300.0]),
         sent_twice_probability=pick([0.0, 0.01, 0.05]),
         retried_late_probability=pick([0.01, 0.05]),
     )

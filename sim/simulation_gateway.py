@@ -20,7 +20,6 @@ from replication.tls import LinkCredentials
 from sim.simulation_links import Inbox, SimulatedSocket
 from sim.simulation_network import Network
 
-FLUSH_S: Final = 0.05
 REQUEST_TIMEOUT_S: Final = 3.0
 _SWEEP_S: Final = 0.1
 _REFUSAL_PAUSE_S: Final = 0.01
@@ -47,7 +46,7 @@ class SimulatedGateway:
 
     def start(self) -> None:
         self._network.host_up(self)
-        self._timeline.after(self._chance.random() * FLUSH_S, self._flush)
+        self._timeline.after(self._chance.random() * _SWEEP_S, self._flush)
         self._timeline.after(self._chance.random() * _SWEEP_S, self._sweep)
 
     def submit(self, command: bytes, on_outcome: OnOutcome) -> None:
@@ -96,7 +95,8 @@ class SimulatedGateway:
                 self._submissions.follow(chosen)
 
     def _flush(self) -> None:
-        self._timeline.after(FLUSH_S * (0.5 + self._chance.random()), self._flush)
+        mean_s = self._network.faults.flush_ms_mean / 1_000
+        self._timeline.after(mean_s * (0.5 + self._chance.random()), self._flush)
         if self._leader is not None and self._paused_until_s <= self._timeline.now_s:
             batch = self._submissions.take(self._leader)
             if batch:

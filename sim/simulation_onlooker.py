@@ -32,7 +32,10 @@ _CHECKED = frozenset((_NEXT_INDEX, _REQUEST_VOTE, _RESPONSE_VOTE))
 
 
 class Onlooker:
-    """``history`` is what was executed, in order; ``checks`` how often something was compared."""
+    """``history`` is what was executed, in order, ``chains`` the hash chain at the last sequence of each entry.
+
+    ``checks`` is how often something was compared.
+    """
 
     def __init__(self, trace: Trace) -> None:
         self.processes: dict[str, SimulatedProcess] = {}
@@ -44,7 +47,7 @@ class Onlooker:
         self._trace = trace
         self._payloads: dict[int, tuple[int, bytes]] = {}
         self._committed_terms: dict[int, int] = {}
-        self._chains: dict[int, bytes] = {}
+        self.chains: dict[int, bytes] = {}
         self._state_hashes: dict[int, bytes] = {}
         self._votes: dict[tuple[str, int], str] = {}
         self._lost_journals: defaultdict[str, list[JournalView]] = defaultdict(list)
@@ -64,9 +67,9 @@ class Onlooker:
                 self._trace.violate(f"{name} applied sequence {entry.first_sequence} after {self.sequence}")
             self.sequence = entry.last_sequence
             self.history.append(entry)
-            self._chains[entry.last_sequence] = entry.chain
+            self.chains[entry.last_sequence] = entry.chain
             self._trace.add("applied", name, f"{log_index} {entry.last_sequence} {entry.chain[:4].hex()}")
-        elif self._chains.get(entry.last_sequence) != entry.chain:
+        elif self.chains.get(entry.last_sequence) != entry.chain:
             self._trace.violate(f"{name} has another hash chain at sequence {entry.last_sequence}")
 
     def ticked(self, process: SimulatedProcess) -> None:
