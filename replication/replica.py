@@ -21,7 +21,7 @@ from engine.events import TradeExecuted
 from engine.machine import Applied, Machine
 from engine.snapshot import restore
 from replication.agreement import CHECKPOINT_EVERY_ENTRIES, Checkpoint
-from replication.archive import Archive, list_segments, read_segment, read_segment_header
+from replication.archive import SEGMENT_BYTES_MAX, Archive, list_segments, read_segment, read_segment_header
 from replication.archive_reader import ArchiveReader, FoundEntry, Stretch
 from replication.disk import DISK, Disk
 from replication.snapshots import SnapshotMeta, SnapshotPoint
@@ -54,12 +54,17 @@ class Replica:
         disk: Disk = DISK,
         random_bytes: Callable[[int], bytes] = os.urandom,
         on_restored: Callable[[], None] = lambda: keep_collector_quiet(),
+        segment_bytes_max: int = SEGMENT_BYTES_MAX,
     ) -> None:
-        """``on_restored`` is called when the state was replaced by that of a snapshot."""
+        """``on_restored`` is called when the state was replaced by that of a snapshot.
+
+        ``segment_bytes_max``: how large a file of the archive may become.
+        """
         # Nobody can know it, so nobody can choose ids that collide in this process's tables. No result depends on it.
         self._hash_key = int.from_bytes(random_bytes(_HASH_KEY_BYTES), "little")
         self._disk = disk
         self._on_restored = on_restored
+        self._segment_bytes_max = segment_bytes_max
         self.machine = Machine(self._hash_key)
         self._reserve_requests = 0
         self.log_point = SnapshotPoint(0, 0, 0, self.machine.chain)
@@ -131,7 +136,7 @@ class Replica:
             self._archive = None
 
     def _open_archive(self) -> None:
-        self._archive = Archive(self._archive_directory, disk=self._disk)
+        self._archive = Archive(self._archive_directory, segment_bytes_max=self._segment_bytes_max, disk=self._disk)
         self._reader = ArchiveReader(self._archive_directory)  # opening may cut off what the old one knew
         self._archive.open(self.machine.sequence, self.machine.chain)
         self._trades.clear()

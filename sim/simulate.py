@@ -56,7 +56,7 @@ def main(
 
 
 def _run(seed: int, minutes: float, nodes: int, trace_hash: bool, directory: Path) -> Verdict:
-    simulation = Simulation(seed, directory, nodes=nodes)
+    simulation = Simulation(seed, directory, nodes=nodes, span_s=minutes * 60)
     print(f"seed {seed}")
     print(fault_table(simulation.drawn))
     started_s = time.perf_counter()

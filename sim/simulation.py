@@ -45,6 +45,7 @@ from sim.simulation_timeline import START_S, Timeline, virtual_time
 from sim.simulation_trace import Trace, Violation
 
 ORDERS_PER_S: Final = 200
+SPAN_S: Final = 10.0
 GATEWAYS: Final = ("gateway-1", "gateway-2")
 SET_UP_S_MAX: Final = 30.0
 LIVENESS_S_MAX: Final = 40.0
@@ -62,12 +63,14 @@ class Simulation:
         *,
         nodes: int = 3,
         orders_per_s: int = ORDERS_PER_S,
+        span_s: float = SPAN_S,
         faults: Faults | None = None,
         log: LogSettings | None = None,
     ) -> None:
         """``directory`` is for the replicas' files, preferably in memory.
 
-        ``faults`` and ``log`` replace what the seed draws.
+        ``span_s`` is how long clients are going to trade: a snapshot of a longer history is larger, so they are farther
+        apart then. ``faults`` and ``log`` replace what the seed draws.
         """
         self.seed = seed
         self.directory = directory
@@ -80,7 +83,8 @@ class Simulation:
         self.network = Network(self.timeline, Random(self.chance.getrandbits(64)), self.faults, self.trace)
         self.onlooker = Onlooker(self.trace)
         self._raft_chance = Random(self.chance.getrandbits(64))
-        self.config = self._write_config([f"node-{number}" for number in range(1, nodes + 1)], log)
+        names = [f"node-{number}" for number in range(1, nodes + 1)]
+        self.config = self._write_config(names, log, int(span_s * orders_per_s))
         self.processes = {name: SimulatedProcess(self, self.config, name) for name in self.config.nodes}
         self.onlooker.processes = self.processes
         self.gateways = [
@@ -220,9 +224,10 @@ class Simulation:
     def _set_faults(self, faults: Faults) -> None:
         self.faults = self.network.faults = self.clients.faults = faults
 
-    def _write_config(self, names: list[str], log: LogSettings | None) -> Config:
-        """The shortest timers and the smallest snapshots that make a minute eventful; drawn, too."""
+    def _write_config(self, names: list[str], log: LogSettings | None, commands: int) -> Config:
+        """The shortest timers and the smallest files that make a minute eventful; drawn, too."""
         chance = Random(self.chance.getrandbits(64))
+        self.segment_bytes_max = 1024 * chance.choice([64, 256, 1024])
         tls_dir = self.directory / "tls"
         _make_certificates(names, tls_dir)
         timeout_ms = chance.choice([200, 300, 400])
@@ -243,7 +248,7 @@ class Simulation:
             key_files=tls_dir / "{name}.key",
             master_key_file=self.directory / "master.key",
             raft=RaftSettings(timeout_ms, 2 * timeout_ms, timeout_ms // chance.choice([4, 5])),
-            log=log or LogSettings(chance.choice([1_000, 2_000, 5_000]), chance.choice([0, 10, 200])),
+            log=log or LogSettings(max(200, commands // chance.choice([2, 4, 8])), chance.choice([0, 10, 200])),
             engine=EngineSettings(0),
             gateway=GatewaySettings(),
         )
