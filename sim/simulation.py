@@ -15,7 +15,7 @@ from __future__ import annotations
 import datetime
 import gc
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
@@ -35,12 +35,13 @@ from replication.config import (
 from replication.identity import GATEWAY, NODE, Identity
 from replication.tls import load_credentials
 from sim.simulation_clients import Clients
-from sim.simulation_faults import Faults, calm, draw_faults
+from sim.simulation_faults import BY_CHANCE, RANGES, Faults, Range, calm, draw_faults
 from sim.simulation_gateway import SimulatedGateway
 from sim.simulation_nemesis import FAULT, Nemesis
 from sim.simulation_network import Network
 from sim.simulation_onlooker import Onlooker
 from sim.simulation_process import SimulatedProcess
+from sim.simulation_schedule import Schedule, Strike
 from sim.simulation_timeline import START_S, Timeline, virtual_time
 from sim.simulation_trace import Trace, Violation
 
@@ -65,22 +66,27 @@ class Simulation:
         orders_per_s: int = ORDERS_PER_S,
         span_s: float = SPAN_S,
         faults: Faults | None = None,
+        ranges: Mapping[str, Range] = RANGES,
+        schedule: Sequence[Strike] | None = None,
         log: LogSettings | None = None,
     ) -> None:
         """``directory`` is for the replicas' files, preferably in memory.
 
         ``span_s`` is how long clients are going to trade: a snapshot of a longer history is larger, so they are farther
-        apart then. ``faults`` and ``log`` replace what the seed draws.
+        apart then. ``faults`` and ``log`` replace what the seed draws, ``ranges`` what it draws from. With a
+        ``schedule`` nothing else goes wrong than what it has. ScheduleError if that is for another cluster.
         """
         self.seed = seed
         self.directory = directory
         self.chance = Random(seed)
-        drawn = draw_faults(Random(self.chance.getrandbits(64)))
+        drawn = draw_faults(Random(self.chance.getrandbits(64)), ranges)
         self.drawn = drawn if faults is None else faults
         self.faults = calm(self.drawn)
+        self.schedule = Schedule(schedule)
         self.timeline = Timeline()
         self.trace = Trace(self.timeline)
-        self.network = Network(self.timeline, Random(self.chance.getrandbits(64)), self.faults, self.trace)
+        network_chance = Random(self.chance.getrandbits(64))
+        self.network = Network(self.timeline, network_chance, self.faults, self.trace, self.strikes)
         self.onlooker = Onlooker(self.trace)
         self._raft_chance = Random(self.chance.getrandbits(64))
         names = [f"node-{number}" for number in range(1, nodes + 1)]
@@ -99,6 +105,7 @@ class Simulation:
         client_chance = Random(self.chance.getrandbits(64))
         self.clients = Clients(self.gateways, self.timeline, client_chance, self.onlooker, self.faults, orders_per_s)
         self.nemesis = Nemesis(self, Random(self.chance.getrandbits(64)))
+        self.nemesis.refuse_unknown()
 
     @property
     def violations(self) -> list[str]:
@@ -123,8 +130,16 @@ class Simulation:
         scheduled = {
             kind.removeprefix(FAULT): count for kind, count in self.trace.counts.items() if kind.startswith(FAULT)
         }
-        by_chance = {kind: self.trace.counts[kind] for kind in ("cut-off", "fsync-fails", "slow-fsync")}
+        by_chance = {kind: self.trace.counts[kind] for kind in BY_CHANCE}
         return {kind: count for kind, count in sorted({**scheduled, **by_chance}.items()) if count}
+
+    def strikes(self, kind: str, node: str, probability: float, chance: Random, detail: str = "") -> bool:
+        """Whether a fault happens on this occasion; chance is asked in any case, so that the rest stays the same."""
+        by_chance = chance.random() < probability
+        if not self.schedule.strikes(kind, node, self.elapsed_s, by_chance=by_chance, detail=detail):
+            return False
+        self.trace.add(kind, node, detail)
+        return True
 
     def run(self, seconds: float, progress: Callable[[float], object] = lambda _seconds: None) -> None:
         """Play all parts but the last. ``progress`` gets the virtual seconds since its last call."""

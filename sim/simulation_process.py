@@ -135,8 +135,9 @@ class SimulatedProcess:
                 return
         else:
             probability = self._simulation.faults.cut_off_probability
-            if not probability or self._chance.random() >= probability:
-                return
+            if probability and self._simulation.strikes("cut-off", self.name, probability, self._chance, point):
+                raise CutOff(point)
+            return
         self._simulation.trace.add("cut-off", self.name, point)
         raise CutOff(point)
 
@@ -165,6 +166,7 @@ class SimulatedProcess:
             chance=Random(self._chance.getrandbits(64)),
             trace=simulation.trace,
             faults=lambda: simulation.faults,
+            strikes=simulation.strikes,
             at_point=self.at_point,
             journal=JournalView(lambda index, term: simulation.onlooker.lost(name, index, term)),
         )
