@@ -79,7 +79,7 @@ class Simulation:
         self.seed = seed
         self.directory = directory
         self.chance = Random(seed)
-        drawn = draw_faults(Random(self.chance.getrandbits(64)), ranges)
+        drawn = mixture_of(seed, ranges)
         self.drawn = drawn if faults is None else faults
         self.faults = calm(self.drawn)
         self.schedule = Schedule(schedule)
@@ -267,6 +267,11 @@ class Simulation:
             engine=EngineSettings(0),
             gateway=GatewaySettings(),
         )
+
+
+def mixture_of(seed: int, ranges: Mapping[str, Range] = RANGES) -> Faults:
+    """What goes wrong in a seed, and how often."""
+    return draw_faults(Random(f"{seed} faults"), ranges)
 
 
 def _make_certificates(node_ids: list[str], directory: Path) -> None:

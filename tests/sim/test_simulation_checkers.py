@@ -20,9 +20,9 @@ from replication.journal import Journal, JournalWriteFailed
 from replication.poller import GroupCommitPoller
 from replication.proposals import Outcome, Proposals
 from replication.replica import Replica
-from sim.simulate import memory_directory
 from sim.simulation import Simulation
 from sim.simulation_faults import Faults, draw_faults
+from sim.simulation_run import memory_directory
 from sim.simulation_verdict import Verdict, judge
 
 SECONDS = 8.0

@@ -11,9 +11,9 @@ from engine.snapshot import state_hash
 from replication.archive import ArchiveDamaged, list_segments, read_segment, read_segment_header
 from replication.config import LogSettings, node_data_dir
 from replication.replay import replay
-from sim.simulate import memory_directory
 from sim.simulation import Simulation
 from sim.simulation_faults import calm, draw_faults
+from sim.simulation_run import memory_directory
 from sim.simulation_trace import Violation
 from sim.simulation_verdict import Verdict, judge
 
