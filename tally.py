@@ -277,6 +277,13 @@ def build_parser() -> argparse.ArgumentParser:
     bench.set_defaults(run=_bench)
 
     mutants = commands.add_parser("mutants", help="plant known bugs in a copy of the tree: do the tests object?")
+    mutants.add_argument(
+        "--with",
+        dest="judge",
+        choices=("tests", "sim"),
+        default="tests",
+        help="who must object: the tests, or the simulator with twenty seeds (%(default)s)",
+    )
     mutants.add_argument("--only", metavar="NAME", help="one mutant of docs/mutants.md instead of all")
     mutants.add_argument("--jobs", type=_positive, default=1, metavar="N", help="how many at a time (%(default)s)")
     mutants.add_argument("--table", action="store_true", help="print the table of docs/mutants.md and stop")
@@ -508,7 +515,10 @@ def _bench(arguments: argparse.Namespace) -> int:
 
 def _mutants(arguments: argparse.Namespace) -> int:
     from sim.mutants import main as mutants
+    from sim.mutants_simulator import main as mutants_of_the_simulator
 
+    if arguments.judge == "sim" and not arguments.table:
+        return mutants_of_the_simulator(only=arguments.only, jobs=arguments.jobs)
     return mutants(only=arguments.only, jobs=arguments.jobs, print_table=arguments.table)
 
 

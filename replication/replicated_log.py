@@ -162,7 +162,7 @@ class ReplicatedLog:
     def leader_ready(self) -> bool:
         """Whether this replica leads and has applied everything that was committed before its term: only then
         may it serve."""
-        return self._raft.leads() and self.applied_index >= self._raft.first_index_of_own_term()
+        return self.is_leader and self.applied_index >= self._raft.first_index_of_own_term()
 
     @property
     def leader_id(self) -> str | None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import datetime
 import gc
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
@@ -40,7 +40,9 @@ from sim.simulation_gateway import SimulatedGateway
 from sim.simulation_nemesis import FAULT, Nemesis
 from sim.simulation_network import Network
 from sim.simulation_onlooker import Onlooker
+from sim.simulation_operator import Operator
 from sim.simulation_process import SimulatedProcess
+from sim.simulation_readers import Readers
 from sim.simulation_schedule import Schedule, Strike
 from sim.simulation_timeline import START_S, Timeline, virtual_time
 from sim.simulation_trace import Trace, Violation
@@ -104,6 +106,9 @@ class Simulation:
         ]
         client_chance = Random(self.chance.getrandbits(64))
         self.clients = Clients(self.gateways, self.timeline, client_chance, self.onlooker, self.faults, orders_per_s)
+        self.readers = Readers(self.gateways, self.timeline, Random(self.chance.getrandbits(64)), self.onlooker)
+        self.operator = Operator(self)
+        self._settle_chance = Random(self.chance.getrandbits(64))
         self.nemesis = Nemesis(self, Random(self.chance.getrandbits(64)))
         self.nemesis.refuse_unknown()
 
@@ -180,6 +185,7 @@ class Simulation:
         self._set_faults(self.drawn)
         self.nemesis.start()
         self.clients.trade()
+        self.readers.start()
 
     def play(self, seconds: float, progress: Callable[[float], object] = lambda _seconds: None) -> None:
         """Go on for so long."""
@@ -190,15 +196,37 @@ class Simulation:
             progress(step_s)
 
     def settle(self) -> None:
-        """Heal everything; then whatever was asked must be answered, and all replicas must come to the same state."""
-        self.clients.trading = False
+        """Heal a majority, then everything: what was asked must be answered, and the replicas come to one state."""
+        self.clients.trading = self.readers.active = False
         self._set_faults(calm(self.drawn))
+        majority = self._majority()
+        rest = [process for process in self.processes.values() if process not in majority]
+        for process in rest:
+            process.keep_down()
         self.nemesis.stop()
         self._run_until(
-            lambda: not self.clients.unanswered and self._agree(),
+            lambda: not self.clients.unanswered and self._agree(majority),
             LIVENESS_S_MAX,
-            "after everything was healed, requests stay unanswered or replicas stay apart",
+            "after a majority was healed, requests stay unanswered or replicas stay apart",
         )
+        for process in rest:
+            process.allow_up()
+        self._run_until(
+            lambda: not self.operator.busy and self._agree(self.processes.values()),
+            LIVENESS_S_MAX,
+            "after everything was healed, replicas stay apart",
+        )
+
+    def _majority(self) -> list[SimulatedProcess]:
+        """Just enough replicas, chosen by chance: all of them if a disk was lost or a member replaced.
+
+        What was lost with a disk is another fault, and together they may be more than a cluster has copies for.
+        """
+        everybody = list(self.processes.values())
+        if self.nemesis.without_disk is not None:
+            return everybody
+        self._settle_chance.shuffle(everybody)
+        return everybody[: len(everybody) // 2 + 1]
 
     def stop(self) -> None:
         """End all replicas as an operator would; their files are complete then."""
@@ -215,10 +243,9 @@ class Simulation:
         leading = [process for process in self.processes.values() if process.node and process.node.log.is_leader]
         return max(leading, key=lambda process: process.node.log.term if process.node else 0, default=None)
 
-    def _agree(self) -> bool:
+    def _agree(self, processes: Iterable[SimulatedProcess]) -> bool:
         points = {
-            (process.node.replica.log_point if process.node is not None else process.name)
-            for process in self.processes.values()
+            (process.node.replica.log_point if process.node is not None else process.name) for process in processes
         }
         return len(points) == 1
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from math import inf
 from random import Random
 from typing import Final
 
@@ -53,9 +54,12 @@ class Request:
     """``told`` are the answers: the sequence at which it was executed first, and the reason of a refusal or 0.
 
     ``not_before`` is the last sequence at which a client still knew for certain that it had not been executed.
+    ``sent_s`` and ``answered_s`` are when it was sent and answered first.
     """
 
     command: Command
+    sent_s: float
+    answered_s: float = inf
     copies_out: int = 0
     told: list[tuple[int, int]] = field(default_factory=list)
     unknown: bool = False
@@ -123,7 +127,7 @@ class Clients:
                 self._send(request, gateway + 1)
 
     def _ask(self, command: Command, gateway: int) -> Request:
-        request = Request(command)
+        request = Request(command, self._timeline.now_s)
         self.requests.append(request)
         self.unanswered += 1
         self._send(request, gateway)
@@ -163,6 +167,7 @@ class Clients:
             return
         if not request.answered:
             self._note_outage()
+            request.answered_s = self._timeline.now_s
         self.unanswered -= not request.answered
         self.tally["answered"] += not request.answered
         request.told.append(receipt(outcome.sequence, first))

@@ -82,6 +82,7 @@ class Faults:
     lost_disk_weight: float
     clock_jump_weight: float
     hand_over_weight: float
+    replace_member_weight: float
     on_leader_share: float
     lasts_ms_max: float
     # Clients, and how long their gateways collect what they send on together
@@ -124,6 +125,7 @@ RANGES: Final[Mapping[str, Range]] = {
     "lost_disk_weight": (0.0, 0.3),
     "clock_jump_weight": (0.0, 0.5),
     "hand_over_weight": (0.0, 1.0),
+    "replace_member_weight": (0.0, 0.3),
     "on_leader_share": (0.3, 0.7),
     "lasts_ms_max": (300.0, 1_500.0, 6_000.0),
     "flush_ms_mean": (100.0, 200.0, 300.0),

@@ -16,17 +16,20 @@ if TYPE_CHECKING:
 
 FAULT: Final = "fault:"
 _CLOCK_OFFSET_NS_MAX: Final = 2_000_000_000
-_DISK_IS_LOST: Final = ("lost_disk",)
+_DISK_IS_LOST: Final = ("lost_disk", "replace_member")
 _HEARS: Final = "hears"
 _SPEAKS: Final = "speaks"
 
 
 class Nemesis:
-    """Without a given schedule it draws one fault after the other; with one it plays what that has."""
+    """Without a given schedule it draws one fault after the other; with one it plays what that has.
+
+    ``without_disk`` is the machine whose disk was lost, perhaps several times.
+    """
 
     def __init__(self, simulation: Simulation, chance: Random) -> None:
         self.active = False
-        self._without_disk: str | None = None
+        self.without_disk: str | None = None
         self._simulation = simulation
         self._chance = chance
         drawn = simulation.drawn
@@ -77,6 +80,8 @@ class Nemesis:
         if not self.active:
             return
         simulation = self._simulation
+        if strike.kind in _DISK_IS_LOST:
+            self.without_disk = strike.node
         simulation.schedule.add(strike)
         what = f"{strike.lasts_s:.3f} s {strike.detail}".rstrip()
         simulation.trace.add(f"{FAULT}{strike.kind.replace('_', '-')}", strike.node, what)
@@ -86,8 +91,7 @@ class Nemesis:
         processes = list(self._simulation.processes.values())
         if kind in _DISK_IS_LOST:
             # The same machine each time: of what all archives have lost nobody could tell the history any more.
-            self._without_disk = self._without_disk or self._chance.choice(processes).name
-            return self._simulation.processes[self._without_disk]
+            return self._simulation.processes[self.without_disk or self._chance.choice(processes).name]
         leaders = [process for process in processes if process.node is not None and process.node.log.is_leader]
         if leaders and self._chance.random() < self._simulation.faults.on_leader_share:
             return self._chance.choice(leaders)
@@ -168,6 +172,9 @@ class Nemesis:
             process.start_again()
 
         self._simulation.timeline.at(process.free_at_s, replace_disk)
+
+    def _replace_member(self, process: SimulatedProcess, _strike: Strike) -> None:
+        self._simulation.operator.replace(process)
 
     def _disk_full(self, process: SimulatedProcess, strike: Strike) -> None:
         process.disk.full_until_s = self._simulation.timeline.now_s + strike.lasts_s

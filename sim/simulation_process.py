@@ -45,15 +45,20 @@ IDLE_S: Final = 0.05
 _TICK_S: Final = 0.000_05
 _ARRIVAL_S: Final = 0.000_01
 _RESTART_PAUSE_S: Final = 0.2
+_STAYS_DOWN: Final = "stays down"
 
 
 class SimulatedProcess:
-    """``node`` is None while the process does not run; ``halted`` says why it must not be started again."""
+    """``node`` is None while the process does not run; ``halted`` says why it must not be started again.
+
+    ``is_removed``: an operator is taking it out of the cluster, so that it may stop for good.
+    """
 
     def __init__(self, simulation: Simulation, config: Config, name: str) -> None:
         self.name = name
         self.node: Node | None = None
         self.halted = ""
+        self.is_removed = False
         self.starts = 0
         self.clock_offset_ns = 0
         self.cut_off_at: tuple[str, int] | None = None
@@ -93,6 +98,7 @@ class SimulatedProcess:
         """Its files are gone for good; what is in their place is empty."""
         assert self.node is None, f"{self.name} runs"
         shutil.rmtree(self._directory)
+        self.halted = ""
         self.disk = self._empty_disk()
 
     @property
@@ -107,6 +113,18 @@ class SimulatedProcess:
             self._simulation.network.host_down(self.name, power_lost=power_lost)
         self.node = self._links = self._listener = None
         self.disk.process_ended(power_lost=power_lost)
+
+    def keep_down(self) -> None:
+        """It is gone, and nobody starts it again."""
+        if self.node is not None:
+            self.end("stays down")
+        self.halted = self.halted or _STAYS_DOWN
+
+    def allow_up(self) -> None:
+        """Start it, if it was kept down."""
+        if self.halted == _STAYS_DOWN:
+            self.halted = ""
+            self.start()
 
     def cut_off(self, how: str) -> None:
         """It ends, its machine perhaps with it, and is started again after a while."""
@@ -255,9 +273,9 @@ class SimulatedProcess:
             self.end(f"exit code {code}: {described}")
             if code is None or code == EXIT_HALTED:
                 self.halted = described
+            if self.halted and not self.is_removed:
                 simulation.onlooker.halted(self.name, described)
-            else:
-                simulation.timeline.after(_RESTART_PAUSE_S, self.start)
+            simulation.timeline.after(_RESTART_PAUSE_S, self.start)
 
     def start_again(self) -> None:
         """Start it after a while."""

@@ -111,7 +111,7 @@ def _play(plan: Plan, progress: Callable[[float], object]) -> Outcome:
         answered=tally["answered"],
         sent=tally["sent"],
         unknown=tally["unknown"],
-        reads=tally["reads"],
+        reads=simulation.readers.tally["answered"],
         sequence=simulation.onlooker.sequence,
         checks=simulation.onlooker.checks,
         terms=len(simulation.onlooker.leaders),
