@@ -152,6 +152,8 @@ class Node:
             ),
             on_checkpoint=self._on_checkpoint,
             on_membership=self._on_membership,
+            # Once the snapshot stands for them, the journal does not bring back what a power loss tears in the archive.
+            before_install=self.replica.sync_archive,
             keep_tail_entries=config.log.keep_tail_entries,
             had_data=had_data,
         )

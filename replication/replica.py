@@ -21,7 +21,14 @@ from engine.events import TradeExecuted
 from engine.machine import Applied, Machine
 from engine.snapshot import restore
 from replication.agreement import CHECKPOINT_EVERY_ENTRIES, Checkpoint
-from replication.archive import SEGMENT_BYTES_MAX, Archive, list_segments, read_segment, read_segment_header
+from replication.archive import (
+    SEGMENT_BYTES_MAX,
+    Archive,
+    list_segments,
+    read_segment,
+    read_segment_header,
+    secure_end,
+)
 from replication.archive_reader import ArchiveReader, FoundEntry, Stretch
 from replication.disk import DISK, Disk
 from replication.snapshots import SnapshotMeta, SnapshotPoint
@@ -127,8 +134,14 @@ class Replica:
             self._archive.flush()
 
     def sync_archive(self) -> None:
+        """Make all of it durable, also what an earlier life of this process left.
+
+        ArchiveDamaged if it is not sound up to where the state machine stands.
+        """
         if self._archive is not None:
             self._archive.sync()
+        else:
+            secure_end(self._archive_directory, self.machine.sequence, self._disk)
 
     def close(self) -> None:
         if self._archive is not None:

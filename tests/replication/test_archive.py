@@ -12,7 +12,9 @@ from replication.archive import (
     list_segments,
     read_segment,
     read_segment_header,
+    secure_end,
 )
+from replication.disk import DISK
 from tests.replication.odd_disks import NotingDisk
 from tests.replication.recorded_history import history
 
@@ -141,6 +143,28 @@ def test_every_flipped_bit_is_found_at_the_sequence_it_belongs_to(tmp_path: Path
             read(tmp_path)
         damaged = next(entry for entry, end in zip(entries, ends, strict=True) if position < end)
         assert damage.value.sequence == damaged.first_sequence, position
+
+
+def test_a_torn_end_beyond_the_state_is_cut_off_before_a_snapshot_stands_for_it(tmp_path: Path) -> None:
+    _, entries = history(30)
+    write(tmp_path, entries, segment_bytes_max=4_000)
+    newest = list_segments(tmp_path)[-1]
+    flip(newest, newest.path.stat().st_size - 20)
+    secure_end(tmp_path, entries[-2].last_sequence, DISK)
+    assert read(tmp_path) == entries[:-1]
+    secure_end(tmp_path, entries[-2].last_sequence, DISK)
+    assert read(tmp_path) == entries[:-1], "once more it changes nothing"
+
+
+def test_damage_to_what_the_state_has_is_not_cut_off(tmp_path: Path) -> None:
+    _, entries = history(30)
+    write(tmp_path, entries)
+    segment = list_segments(tmp_path)[0]
+    flip(segment, segment.path.stat().st_size - 20)
+    before = segment.path.read_bytes()
+    with pytest.raises(ArchiveDamaged):
+        secure_end(tmp_path, entries[-1].last_sequence, DISK)
+    assert segment.path.read_bytes() == before
 
 
 def flip(segment: Segment, position: int) -> None:
