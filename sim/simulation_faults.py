@@ -80,6 +80,7 @@ class Faults:
     split_weight: float
     disk_full_weight: float
     lost_disk_weight: float
+    misplaced_write_weight: float
     clock_jump_weight: float
     hand_over_weight: float
     replace_member_weight: float
@@ -123,6 +124,7 @@ RANGES: Final[Mapping[str, Range]] = {
     "split_weight": (0.0, 1.0),
     "disk_full_weight": (0.0, 0.3),
     "lost_disk_weight": (0.0, 0.3),
+    "misplaced_write_weight": (0.0, 0.3),
     "clock_jump_weight": (0.0, 0.5),
     "hand_over_weight": (0.0, 1.0),
     "replace_member_weight": (0.0, 0.3),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 FAULT: Final = "fault:"
 _CLOCK_OFFSET_NS_MAX: Final = 2_000_000_000
-_DISK_IS_LOST: Final = ("lost_disk", "replace_member")
+_DISK_IS_LOST: Final = ("lost_disk", "replace_member", "misplaced_write")
 _HEARS: Final = "hears"
 _SPEAKS: Final = "speaks"
 
@@ -172,6 +172,17 @@ class Nemesis:
             process.start_again()
 
         self._simulation.timeline.at(process.free_at_s, replace_disk)
+
+    def _misplaced_write(self, process: SimulatedProcess, _strike: Strike) -> None:
+        """It dies, and part of its journal is not what it wrote. It finds that out when it starts again."""
+
+        def end() -> None:
+            if process.node is not None:
+                process.end("killed, and a write went to the wrong place")
+                process.damage(self._chance)
+                process.start_again()
+
+        self._simulation.timeline.at(process.free_at_s, end)
 
     def _replace_member(self, process: SimulatedProcess, _strike: Strike) -> None:
         self._simulation.operator.replace(process)

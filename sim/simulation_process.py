@@ -24,6 +24,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
 from replication.config import Config, node_data_dir
+from replication.damaged_files import RECOVERABLE, set_aside
 from replication.node import Node
 from replication.platform import Platform
 from replication.poller import EventSource
@@ -31,6 +32,7 @@ from replication.replica_process import exit_code
 from replication.replicated_log import ReplicatedLog
 from replication.supervisor import EXIT_HALTED
 from replication.tls import LinkCredentials
+from sim.simulation_damage import misplace_write
 from sim.simulation_disk import SimulatedDisk
 from sim.simulation_environment import CutOff
 from sim.simulation_journal_view import JournalView
@@ -59,6 +61,7 @@ class SimulatedProcess:
         self.node: Node | None = None
         self.halted = ""
         self.is_removed = False
+        self._is_damaged = False
         self.starts = 0
         self.clock_offset_ns = 0
         self.cut_off_at: tuple[str, int] | None = None
@@ -100,6 +103,18 @@ class SimulatedProcess:
         shutil.rmtree(self._directory)
         self.halted = ""
         self.disk = self._empty_disk()
+
+    def damage(self, chance: Random) -> None:
+        """Part of its journal becomes something else; it must not run now."""
+        self._is_damaged = True
+        self._simulation.trace.add("damaged", self.name, misplace_write(self._directory / "journal", chance))
+
+    def _begin_anew(self) -> None:
+        """Set aside what is damaged, as a replica's process does (`replication.replica_process`)."""
+        self._is_damaged = False
+        self._simulation.onlooker.disk_lost(self.name)
+        set_aside(self._directory)
+        self.disk.journal = self._new_view()
 
     @property
     def free_at_s(self) -> float:
@@ -186,8 +201,11 @@ class SimulatedProcess:
             faults=lambda: simulation.faults,
             strikes=simulation.strikes,
             at_point=self.at_point,
-            journal=JournalView(lambda index, term: simulation.onlooker.lost(name, index, term)),
+            journal=self._new_view(),
         )
+
+    def _new_view(self) -> JournalView:
+        return JournalView(lambda index, term: self._simulation.onlooker.lost(self.name, index, term))
 
     def _build(self) -> None:
         simulation = self._simulation
@@ -271,7 +289,9 @@ class SimulatedProcess:
         except Exception as fault:
             code, described = exit_code(fault), simulation.describe(fault)
             self.end(f"exit code {code}: {described}")
-            if code is None or code == EXIT_HALTED:
+            if self._is_damaged and isinstance(fault, RECOVERABLE):
+                self._begin_anew()
+            elif code is None or code == EXIT_HALTED:
                 self.halted = described
             if self.halted and not self.is_removed:
                 simulation.onlooker.halted(self.name, described)

@@ -19,7 +19,7 @@ from sim.simulation_trace import Violation
 from sim.simulation_verdict import Judgement, Verdict, judge
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 8.0
+SECONDS = 6.0
 FIXED_SEEDS = range(1, 21)
 FRESH_SEEDS = tuple(secrets.randbits(31) for _ in range(5))
 

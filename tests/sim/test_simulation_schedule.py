@@ -11,11 +11,13 @@ import pytest
 from replication.journal import Journal
 from sim.simulate import Request, main
 from sim.simulation import Simulation
+from sim.simulation_fault_file import load_ranges
 from sim.simulation_minimise import Minimised, minimise, same_failure
 from sim.simulation_run import Plan, memory_directory, run_plan
 from sim.simulation_schedule import ScheduleError, Strike, dump_schedule, load_schedule
 from sim.simulation_verdict import Verdict
 
+TROUBLE = Path(__file__).parents[2] / "configs" / "sim-trouble.toml"
 EVERY_FAULT = [Strike("kill", f"node-{number}", float(number)) for number in range(1, 21)]
 
 
@@ -104,7 +106,7 @@ def test_a_failing_seed_tells_of_few_faults_that_break_it_again(
         return first_index
 
     monkeypatch.setattr(Journal, "_load_meta", load)
-    request = Request("1.2.3", seed=1, seeds=20, minutes=0.1, minimise_s=4.0)
+    request = Request("1.2.3", seed=1, seeds=20, minutes=0.05, faults=TROUBLE, minimise_s=2.0)
     assert main(request) == 1
     lines = capsys.readouterr().out.splitlines()
     told = next(line for line in lines if " faults are enough (" in line)
@@ -114,6 +116,6 @@ def test_a_failing_seed_tells_of_few_faults_that_break_it_again(
     alone = next(line for line in lines if line.startswith("with these alone: ")).split()
     seed, schedule = int(alone[alone.index("--seed") + 1]), Path(alone[-1])
     with memory_directory():
-        again = run_plan(Plan(seed=seed, seconds=6.0, schedule=load_schedule(schedule)))
+        again = run_plan(Plan(seed=seed, seconds=3.0, ranges=load_ranges(TROUBLE), schedule=load_schedule(schedule)))
     schedule.unlink()
     assert again.verdict is Verdict.FAIL and len(again.strikes) == int(few)
