@@ -14,7 +14,8 @@ the states that a real disk could be in. The model, and where it comes from:
 - After a sync that failed nothing may be trusted that it should have made durable; nothing makes it durable later
   (Rebello et al., "Can Applications Recover from fsync Failures?", ATC 2020).
 
-Not modelled: bits that rot, writes to the wrong place, directories that vanish, a disk that lies about a sync.
+Writes to the wrong place are in `sim.simulation_damage`. Not modelled: bits that rot, directories that vanish, a disk
+that lies about a sync.
 """
 
 from __future__ import annotations

@@ -202,12 +202,13 @@ class Network:
         items, now_s = direction.items, self.timeline.now_s
         blocked_until_s = self._blocked_until_s.get((direction.sender, direction.receiver), 0.0)
         if items and blocked_until_s > now_s:
-            if now_s - items[0][1] >= TIMEOUT_S:
+            times_out_s = items[0][1] + TIMEOUT_S
+            if now_s >= times_out_s:
                 self._trace.add("timeout", f"{direction.sender}-{direction.receiver}")
                 direction.pumping = False
                 connection.time_out()
                 return
-            self.timeline.at(min(blocked_until_s, items[0][1] + TIMEOUT_S), self._pump, connection, direction)
+            self.timeline.at(min(blocked_until_s, times_out_s), self._pump, connection, direction)
             return
         while items and items[0][0] <= now_s:
             items.popleft()[2]()
