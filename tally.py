@@ -129,13 +129,17 @@ _SIM_EXAMPLES: Final = """\
 examples:
   tally sim                                  a fresh seed, one virtual minute
   tally sim --seed 7 --minutes 5             one seed; the same one does the same again, to the last byte
-  tally sim --seed 1 --seeds 100             a hundred seeds; stops at the first that fails
+  tally sim --seed 1 --seeds 100 --jobs 4    a hundred seeds, four at a time; stops at the first that fails
   tally sim --seed 7 --nodes 5 --trace-hash  five replicas, and a hash over everything that happened
+  tally sim --seeds 9 --faults configs/sim-disks.toml --report sim.html
+                                             what goes wrong as the file says, and a page about it
 
 One process runs the real replicas on simulated clocks, links and disks. Clients trade and retry while replicas are
-killed, machines lose power, disks fail and paths are cut. Exit code 0: pass; 1: a promise was broken, and the output
-ends with what happened before and the command that repeats it; 3: unknown, too little happened to show anything.
-docs/simulator.md says more.
+killed, machines lose power, disks fail and paths are cut. docs/simulator.md says more.
+
+Exit codes: 0 pass; 1 a promise was broken: the output ends with what happened before, the faults that are enough to
+break it, and the command that repeats it; 2 the command line or a file cannot be used; 3 unknown: too little was asked,
+or nothing went wrong, so nothing is shown.
 """
 
 
@@ -358,6 +362,13 @@ def build_parser() -> argparse.ArgumentParser:
     bench.set_defaults(run=_bench)
 
     mutants = commands.add_parser("mutants", help="plant known bugs in a copy of the tree: do the tests object?")
+    mutants.add_argument(
+        "--with",
+        dest="judge",
+        choices=("tests", "sim"),
+        default="tests",
+        help="who must object: the tests, or the simulator with twenty seeds (%(default)s)",
+    )
     mutants.add_argument("--only", metavar="NAME", help="one mutant of docs/mutants.md instead of all")
     mutants.add_argument("--jobs", type=_positive, default=1, metavar="N", help="how many at a time (%(default)s)")
     mutants.add_argument("--table", action="store_true", help="print the table of docs/mutants.md and stop")
@@ -373,12 +384,25 @@ def build_parser() -> argparse.ArgumentParser:
         "--seed", type=_natural, metavar="N", help="the first seed; without it a fresh one, which is printed"
     )
     sim.add_argument(
-        "--seeds", type=_positive, default=1, metavar="K", help="run so many, one after the other (%(default)s)"
+        "--seeds", type=_positive, default=1, metavar="K", help="run so many, until one fails (%(default)s)"
     )
     sim.add_argument(
         "--minutes", type=_minutes, default=1.0, metavar="M", help="virtual minutes of trade and trouble (%(default)g)"
     )
     sim.add_argument("--nodes", type=_nodes, default=3, metavar="N", help="replicas, 3 to 9 (%(default)s)")
+    sim.add_argument("--jobs", type=_positive, default=1, metavar="J", help="seeds at a time (%(default)s)")
+    sim.add_argument(
+        "--faults", type=Path, metavar="FILE", help="what goes wrong and how often, TOML (docs/simulator.md)"
+    )
+    sim.add_argument("--schedule", type=Path, metavar="FILE", help="these faults and no others, as a failing run wrote")
+    sim.add_argument("--report", type=Path, metavar="FILE", help="write an HTML page about all seeds")
+    sim.add_argument(
+        "--minimise-s",
+        type=_seconds_or_none,
+        default=30.0,
+        metavar="S",
+        help="look so long for fewer faults that make a failing seed fail; 0: not at all (%(default)g)",
+    )
     sim.add_argument("--trace-hash", action="store_true", help="print a hash over everything that happened")
     sim.add_argument(
         "--keep", type=Path, metavar="DIR", help="leave the replicas' files there, one folder for each seed"
@@ -673,26 +697,39 @@ def _bench(arguments: argparse.Namespace) -> int:
 
 def _mutants(arguments: argparse.Namespace) -> int:
     from sim.mutants import main as mutants
+    from sim.mutants_simulator import main as mutants_of_the_simulator
 
+    if arguments.judge == "sim" and not arguments.table:
+        return mutants_of_the_simulator(only=arguments.only, jobs=arguments.jobs)
     return mutants(only=arguments.only, jobs=arguments.jobs, print_table=arguments.table)
 
 
 def _sim(arguments: argparse.Namespace) -> int:
     from replication.build import VERSION
+    from sim.simulate import Request
     from sim.simulate import main as simulate
+    from sim.simulation_fault_file import FaultFileError
+    from sim.simulation_schedule import ScheduleError
 
+    request = Request(
+        version=VERSION,
+        seed=arguments.seed,
+        seeds=arguments.seeds,
+        minutes=arguments.minutes,
+        nodes=arguments.nodes,
+        jobs=arguments.jobs,
+        faults=arguments.faults,
+        schedule=arguments.schedule,
+        report=arguments.report,
+        minimise_s=arguments.minimise_s,
+        trace_hash=arguments.trace_hash,
+        keep=arguments.keep,
+    )
     try:
-        return simulate(
-            version=VERSION,
-            seed=arguments.seed,
-            seeds=arguments.seeds,
-            minutes=arguments.minutes,
-            nodes=arguments.nodes,
-            trace_hash=arguments.trace_hash,
-            keep=arguments.keep,
-        )
-    except OSError as error:
-        return _fail("sim", error)
+        return simulate(request)
+    except (FaultFileError, ScheduleError, OSError) as error:
+        print(f"tally sim: {error}", file=sys.stderr)
+        return 2
 
 
 def _chaos(arguments: argparse.Namespace) -> int:
@@ -776,6 +813,16 @@ def _minutes(text: str) -> float:
     if not 0.01 <= minutes <= 10_000:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of minutes from 0.01 to 10000")
     return minutes
+
+
+def _seconds_or_none(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= 100_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to 100000")
+    return seconds
 
 
 def _nodes(text: str) -> int:

@@ -229,6 +229,30 @@ def encode_segment_header(header: SegmentHeader) -> bytes:
     return fields + _SEGMENT_CHECKSUM.pack(xxh3_64_intdigest(fields))
 
 
+def secure_end(directory: Path, sequence: int, disk: Disk) -> None:
+    """Make durable what is sound of an archive that nobody has open, and cut off a torn end beyond ``sequence``.
+
+    Needed before a snapshot of a later state stands for it: whoever opens it then takes a torn end for damage. Only the
+    newest segment can have one. ArchiveDamaged if it is not sound up to ``sequence``.
+    """
+    for segment in list_segments(directory)[-1:]:
+        end_offset = SEGMENT_HEADER_SIZE
+        header = read_segment_header(segment)
+        try:
+            for found in read_segment(segment, header):
+                end_offset = found.end_offset
+        except ArchiveDamaged as damage:
+            if damage.sequence <= sequence:
+                raise
+            logger.warning("%s; it is cut off there, other replicas have what follows", damage)
+        file = disk.open(segment.path, os.O_WRONLY)
+        try:
+            disk.truncate(file, end_offset)
+            disk.fsync(file)
+        finally:
+            disk.close(file)
+
+
 def read_segment_header(segment: Segment) -> SegmentHeader:
     with segment.path.open("rb") as file:
         data = read_part(file, SEGMENT_HEADER_SIZE, segment.first_sequence)

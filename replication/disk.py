@@ -14,10 +14,17 @@ import lmdb
 
 from replication.private_directory import lock_directory, sync_directory
 
-DISK_FAILURES: Final = (lmdb.DiskError, lmdb.MemoryError)
-"""What LMDB raises when the machine has no room left: nothing is damaged, and a restart may help."""
-
 _DATABASES_MAX: Final = 2
+_NO_ROOM: Final = (lmdb.DiskError, lmdb.MemoryError)
+
+
+def disk_failed(error: lmdb.Error) -> bool:
+    """Whether the machine failed and not the file: it has no room left, or its disk did not answer.
+
+    Nothing is damaged then, and a restart may help. LMDB has an error of its own for everything that can be wrong with
+    a file (``mdb_strerror``); the bare ``lmdb.Error`` carries a system error instead, such as EIO.
+    """
+    return isinstance(error, _NO_ROOM) or type(error) is lmdb.Error
 
 
 class Disk:

@@ -28,7 +28,7 @@ from typing import overload
 import lmdb
 from pysyncobj.journal import Journal as PysyncobjJournal
 
-from replication.disk import DISK, DISK_FAILURES, Disk
+from replication.disk import DISK, Disk, disk_failed
 from replication.journal_records import (
     Entry,
     JournalDamaged,
@@ -308,10 +308,9 @@ class Journal(PysyncobjJournal):  # type: ignore[misc]  # pysyncobj has no types
         try:
             map_size_bytes = max(map_size_bytes, present_bytes)
             environment = self._disk.open_environment(self._path, map_size=map_size_bytes, sync=sync)
-        except DISK_FAILURES as error:
-            raise JournalWriteFailed(f"cannot open the journal in {self._path}: {error}") from error
         except lmdb.Error as error:
-            raise JournalDamaged(f"cannot open the journal in {self._path}: {error}") from error
+            kind = JournalWriteFailed if disk_failed(error) else JournalDamaged
+            raise kind(f"cannot open the journal in {self._path}: {error}") from error
         if existed:
             _check_length(environment, data_file, present_bytes)
         # The file's name must survive a power loss too, or all that was acknowledged would be gone. Whoever made the
@@ -329,10 +328,9 @@ class Journal(PysyncobjJournal):  # type: ignore[misc]  # pysyncobj has no types
             with self._environment.begin() as transaction:
                 first_index = self._load_meta(transaction)
                 self._load_entries(transaction, first_index)
-        except DISK_FAILURES as error:
-            raise JournalWriteFailed(f"cannot write the journal in {self._path}: {error}") from error
         except lmdb.Error as error:
-            raise JournalDamaged(f"cannot read the journal in {self._path}: {error}") from error
+            kind = JournalWriteFailed if disk_failed(error) else JournalDamaged
+            raise kind(f"cannot read the journal in {self._path}: {error}") from error
 
     def _check_identity(self, cluster_id: bytes, node_id: str) -> None:
         expected = cluster_id + node_id.encode()

@@ -41,6 +41,7 @@ class Role(enum.Enum):
 
 
 _ROLES = (Role.FOLLOWER, Role.CANDIDATE, Role.LEADER)  # as pysyncobj numbers them
+_LEADER = _ROLES.index(Role.LEADER)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +145,9 @@ class Raft(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
     def role(self) -> Role:
         return _ROLES[self._SyncObj__raftState]
 
+    def leads(self) -> bool:
+        return self._SyncObj__raftState == _LEADER  # type: ignore[no-any-return]
+
     def term(self) -> int:
         return int(self._SyncObj__raftCurrentTerm)
 
@@ -184,6 +188,10 @@ class Raft(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
 
     def disconnected(self, peer: PeerNode) -> None:
         self._SyncObj__onNodeDisconnected(peer)
+
+    def due_s(self) -> float:
+        """When a timer runs out: a leader's next heartbeat, the end of another one's patience."""
+        return float(self._SyncObj__newAppendEntriesTime if self.leads() else self._SyncObj__raftElectionDeadline)
 
     def patience_s(self) -> float:
         """A time in which an election that succeeds has surely begun and ended."""

@@ -22,7 +22,15 @@ from engine.machine import Applied, Machine
 from engine.rules import NEWEST_RULES_VERSION, RulesNotKnown
 from engine.snapshot import restore
 from replication.agreement import CHECKPOINT_EVERY_ENTRIES, Checkpoint
-from replication.archive import Archive, ArchiveDamaged, list_segments, read_segment, read_segment_header
+from replication.archive import (
+    SEGMENT_BYTES_MAX,
+    Archive,
+    ArchiveDamaged,
+    list_segments,
+    read_segment,
+    read_segment_header,
+    secure_end,
+)
 from replication.archive_reader import ArchiveReader, EncodedEntries, FoundEntry, Stretch
 from replication.archive_salvage import salvage_tail
 from replication.disk import DISK, Disk
@@ -68,15 +76,18 @@ class Replica:
         random_bytes: Callable[[int], bytes] = os.urandom,
         on_restored: Callable[[], None] = lambda: keep_collector_quiet(),
         newest_rules_version: int = NEWEST_RULES_VERSION,
+        segment_bytes_max: int = SEGMENT_BYTES_MAX,
     ) -> None:
         """``on_restored`` is called when the state was replaced by that of a snapshot.
 
-        ``newest_rules_version`` is up to where the engine knows the rules.
+        ``newest_rules_version`` is up to where the engine knows the rules, ``segment_bytes_max`` how large a file of
+        the archive may become.
         """
         # Nobody can know it, so nobody can choose ids that collide in this process's tables. No result depends on it.
         self._hash_key = int.from_bytes(random_bytes(_HASH_KEY_BYTES), "little")
         self._disk = disk
         self._on_restored = on_restored
+        self._segment_bytes_max = segment_bytes_max
         self.newest_rules_version = newest_rules_version
         self.machine = Machine(self._hash_key, newest_rules_version=newest_rules_version)
         self._reserve_requests = 0
@@ -168,8 +179,14 @@ class Replica:
             self._archive.flush()
 
     def sync_archive(self) -> None:
+        """Make all of it durable, also what an earlier life of this process left. Damage is left to who opens it."""
         if self._archive is not None:
             self._archive.sync()
+            return
+        try:
+            secure_end(self._archive_directory, self.machine.sequence, self._disk)
+        except ArchiveDamaged as damage:
+            logger.warning("%s", damage)
 
     def close(self) -> None:
         if self._archive is not None:
@@ -180,14 +197,14 @@ class Replica:
         sequence, chain = self.machine.sequence, self.machine.chain
         self.archives_opened += 1
         self._reader = ArchiveReader(self._archive_directory)  # opening may cut off what the old one knew
-        self._archive = Archive(self._archive_directory, disk=self._disk)
+        self._archive = Archive(self._archive_directory, segment_bytes_max=self._segment_bytes_max, disk=self._disk)
         try:
             self._archive.open(sequence, chain)
         except ArchiveDamaged as damage:
             # The state does not depend on it: a snapshot has it. What is sound stays, the others have the rest.
             logger.critical("%s. What is sound is kept; what is missing comes from the other replicas", damage)
             salvage_tail(self._archive_directory, sequence, disk=self._disk)
-            self._archive = Archive(self._archive_directory, disk=self._disk)
+            self._archive = Archive(self._archive_directory, segment_bytes_max=self._segment_bytes_max, disk=self._disk)
             self._archive.begin_after(sequence, chain)
         self._trades.clear()
         segments = [s for s in list_segments(self._archive_directory) if s.first_sequence <= sequence]

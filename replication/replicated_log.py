@@ -94,6 +94,7 @@ class ReplicatedLog:
         on_role_change: Callable[[Role], None] | None = None,
         on_checkpoint: Callable[[str, int, int, bytes], None] | None = None,
         on_membership: Callable[[Membership], None] | None = None,
+        before_install: Callable[[], None] | None = None,
         addresses: Mapping[str, MemberAddresses] | None = None,
         proposal_timeout_s: float = 10.0,
         keep_tail_entries: int = 1_000,
@@ -110,7 +111,9 @@ class ReplicatedLog:
         `newest_rules_version` is up to where the state machine knows the rules; the other replicas are told.
 
         `on_role_change(role)` is called from inside `tick()`. `on_checkpoint(peer_id, log_index, sequence, chain)`
-        receives what peers broadcast. `keep_tail_entries` entries before a snapshot are kept for slow followers.
+        receives what peers broadcast. `before_install()` is called before a snapshot of another replica takes the place
+        of the log: what was applied must be durable when it returns. `keep_tail_entries` entries before a snapshot are
+        kept for slow followers.
 
         Errors: UnsupportedPysyncobj, SnapshotMissing, SnapshotDamaged, Halt if the state machine fails to restore.
         """
@@ -122,6 +125,7 @@ class ReplicatedLog:
         self._timing = timing
         self._on_role_change = on_role_change
         self._on_checkpoint = on_checkpoint
+        self._before_install = before_install
         self._keep_tail_entries = keep_tail_entries
         self._proposals = Proposals(proposal_timeout_s)
         self._reads = ReadIndex()
@@ -166,7 +170,7 @@ class ReplicatedLog:
     @property
     def is_leader(self) -> bool:
         """Whether this replica leads its term. It may not know yet that a later term has begun."""
-        return self._raft.role() is Role.LEADER
+        return self._raft.leads()
 
     @property
     def leader_ready(self) -> bool:
@@ -213,6 +217,11 @@ class ReplicatedLog:
     def last_index(self) -> int:
         """The highest log index in the journal."""
         return self._journal.last
+
+    @property
+    def due_s(self) -> float:
+        """When this replica has something to say though it hears nothing: a heartbeat, or that it wants to lead."""
+        return self._raft.due_s()
 
     @property
     def in_touch(self) -> bool:
@@ -529,6 +538,8 @@ class ReplicatedLog:
 
     def _install(self, meta: SnapshotMeta, blob: bytes) -> None:
         """Snapshot on disk, then state, then journal; the answer waits for the journal's sync as usual."""
+        if self._before_install is not None:
+            self._before_install()
         stored = self._snapshots.write(meta.point, blob)
         assert stored == meta, f"wrote {stored}, received {meta}"
         self._journal.reset_to(SnapshotReference(meta.log_index, meta.log_term), NO_OP, meta.membership)

@@ -23,7 +23,7 @@ import lmdb
 import msgspec
 import xxhash
 
-from replication.disk import DISK, DISK_FAILURES, Disk
+from replication.disk import DISK, Disk, disk_failed
 from replication.private_directory import create_private_directory
 
 CHUNK_BYTES = 256 * 1024
@@ -172,9 +172,9 @@ class SnapshotStore:
         try:
             map_size_bytes = _round_up(present_bytes + _MAP_STEP_BYTES)
             environment = self._disk.open_environment(self._path, map_size=map_size_bytes)
-        except DISK_FAILURES:
-            raise
         except lmdb.Error as error:
+            if disk_failed(error):
+                raise
             raise SnapshotDamaged(f"cannot open the snapshots in {self._path}: {error}") from error
         try:
             if not self._name_is_durable:

@@ -25,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Final, NamedTuple, TextIO
@@ -73,24 +74,16 @@ class Tree:
 
     def __init__(self, source: Path, directory: Path) -> None:
         """MutationError if git cannot list the files."""
-        self._directory = directory
+        self.directory = directory
         for name in _files_of(source):
             (directory / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source / name, directory / name)
 
     def try_mutant(self, mutant: Mutant, timeout_s: float) -> Result:
         """Plant the bug, run its tests, restore the file."""
-        path = self._directory / mutant.file
-        original, modified_ns = path.read_text(encoding="utf-8"), path.stat().st_mtime_ns
-        path.write_text(mutant.apply_to(original), encoding="utf-8")
-        # Python recognizes stale bytecode by time in seconds and size: both could be the same by chance.
-        os.utime(path, ns=(modified_ns, modified_ns + 3_600 * 10**9))
         started_s = time.monotonic()
-        try:
+        with self.planted(mutant):
             code, output = self.run_tests(mutant.tests, timeout_s, write_bytecode=False)
-        finally:
-            path.write_text(original, encoding="utf-8")
-            os.utime(path, ns=(modified_ns, modified_ns))
         duration_s = time.monotonic() - started_s
         if code is None:
             return Result(mutant, Verdict.HANG, f"not finished after {timeout_s:.0f} s", duration_s)
@@ -103,16 +96,37 @@ class Tree:
             return Result(mutant, Verdict.CAUGHT, f"the tests ended by signal {-code}", duration_s)
         return Result(mutant, Verdict.BROKEN, output[-2_000:], duration_s)
 
+    @contextlib.contextmanager
+    def planted(self, mutant: Mutant) -> Iterator[None]:
+        """Within the block the copy has the bug."""
+        path = self.directory / mutant.file
+        original, modified_ns = path.read_text(encoding="utf-8"), path.stat().st_mtime_ns
+        path.write_text(mutant.apply_to(original), encoding="utf-8")
+        # Python recognizes stale bytecode by time in seconds and size: both could be the same by chance.
+        os.utime(path, ns=(modified_ns, modified_ns + 3_600 * 10**9))
+        try:
+            yield
+        finally:
+            path.write_text(original, encoding="utf-8")
+            os.utime(path, ns=(modified_ns, modified_ns))
+
     def run_tests(
         self, tests: tuple[str, ...], timeout_s: float, *, write_bytecode: bool = True
     ) -> tuple[int | None, str]:
         """Run pytest up to the first failure. Answers its exit code, None if it was stopped, and its output."""
-        environment = {**os.environ, "PYTHONPATH": str(self._directory)}
+        command = ["-m", "pytest", "-x", "--tb=no", "-rfE", "-p", "no:cacheprovider", *tests]
+        return self.run_python(command, timeout_s, write_bytecode=write_bytecode)
+
+    def run_python(
+        self, arguments: list[str], timeout_s: float, *, write_bytecode: bool = False
+    ) -> tuple[int | None, str]:
+        """Run Python in the copy. Answers its exit code, None if it was stopped, and its output."""
+        environment = {**os.environ, "PYTHONPATH": str(self.directory)}
         if not write_bytecode:
             environment["PYTHONDONTWRITEBYTECODE"] = "1"
         process = subprocess.Popen(
-            [sys.executable, "-m", "pytest", "-x", "--tb=no", "-rfE", "-p", "no:cacheprovider", *tests],
-            cwd=self._directory,
+            [sys.executable, *arguments],
+            cwd=self.directory,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

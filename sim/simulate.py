@@ -2,120 +2,161 @@
 
 from __future__ import annotations
 
-import gc
-import os
+import multiprocessing
 import secrets
+import shlex
 import subprocess
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
-from textwrap import wrap
 from typing import Final
 
 from tqdm import tqdm
 
 from engine import FORM
-from sim.simulation import ORDERS_PER_S, Simulation
-from sim.simulation_faults import Faults
-from sim.simulation_verdict import Judgement, Verdict, judge
+from sim.simulation import mixture_of
+from sim.simulation_fault_file import load_ranges
+from sim.simulation_faults import RANGES
+from sim.simulation_report import write_report
+from sim.simulation_run import Outcome, Plan, mixture_table, run_plan, story
+from sim.simulation_schedule import dump_schedule, load_schedule
+from sim.simulation_verdict import Verdict
 
 EXIT_CODES: Final = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.UNKNOWN: 3}
-LINES_SHOWN: Final = 60
-_MEMORY_DIRECTORY: Final = Path("/dev/shm")
+MINIMISE_S: Final = 30.0
 _SEED_BITS: Final = 31
-_WIDTH: Final = 110
 
 
-def main(
-    *,
-    version: str,
-    seed: int | None,
-    seeds: int,
-    minutes: float,
-    nodes: int,
-    trace_hash: bool = False,
-    keep: Path | None = None,
-) -> int:
-    """Run one seed after the other, and stop at the first that fails. Answers the exit code of the worst."""
-    first = secrets.randbits(_SEED_BITS) if seed is None else seed
-    verdicts = []
-    print(f"tally {version}{_commit()}, the engine {FORM}; {nodes} replicas, {minutes:g} virtual minutes a seed")
-    for number in range(first, first + seeds):
-        with _directory(keep, number) as directory:
-            verdicts.append(_run(number, minutes, nodes, trace_hash, directory))
-        gc.collect()
-        if verdicts[-1] is Verdict.FAIL:
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for."""
+
+    version: str
+    seed: int | None = None
+    seeds: int = 1
+    minutes: float = 1.0
+    nodes: int = 3
+    jobs: int = 1
+    faults: Path | None = None
+    schedule: Path | None = None
+    report: Path | None = None
+    minimise_s: float = MINIMISE_S
+    trace_hash: bool = False
+    keep: Path | None = None
+
+
+def main(request: Request) -> int:
+    """Run seeds until one fails. Answers the exit code of the worst.
+
+    FaultFileError, ScheduleError or OSError if a file that the command line names cannot be used.
+    """
+    first = secrets.randbits(_SEED_BITS) if request.seed is None else request.seed
+    plan = Plan(
+        seed=first,
+        seconds=request.minutes * 60,
+        nodes=request.nodes,
+        ranges=load_ranges(request.faults) if request.faults else RANGES,
+        schedule=load_schedule(request.schedule) if request.schedule else None,
+        minimise_s=request.minimise_s,
+        keep=request.keep,
+    )
+    if request.report is not None:
+        request.report.touch()  # Better now than after hours: OSError if it cannot be written.
+    commit = _commit()
+    print(
+        f"tally {request.version}{f' ({commit})' if commit else ''}, the engine {FORM}; {request.nodes} replicas, "
+        f"{request.minutes:g} virtual minutes a seed, seeds {first} to {first + request.seeds - 1}"
+    )
+    plans = [replace(plan, seed=first + number) for number in range(request.seeds)]
+    outcomes = []
+    running = _run(plans, request.jobs)
+    for one in plans:
+        print(f"seed {one.seed}")
+        print(mixture_table(mixture_of(one.seed, one.ranges)), flush=True)
+        outcomes.append(next(running))
+        _print(outcomes[-1], request)
+        if outcomes[-1].verdict is Verdict.FAIL:
             break
-    if seeds > 1:
-        counted = ", ".join(f"{verdicts.count(verdict)} {verdict.value}" for verdict in Verdict)
-        print(f"{len(verdicts)} of {seeds} seeds: {counted}")
+    running.close()
+    if request.report is not None:
+        write_report(request.report, outcomes, version=request.version, commit=commit)
+        print(f"report {request.report}")
+    if request.seeds > 1:
+        print(_sum(outcomes, request.seeds))
+    verdicts = [outcome.verdict for outcome in outcomes]
     worst = next(verdict for verdict in (Verdict.FAIL, Verdict.UNKNOWN, Verdict.PASS) if verdict in verdicts)
     return EXIT_CODES[worst]
 
 
-def _run(seed: int, minutes: float, nodes: int, trace_hash: bool, directory: Path) -> Verdict:
-    simulation = Simulation(seed, directory, nodes=nodes)
-    print(f"seed {seed}")
-    print(fault_table(simulation.drawn))
-    started_s = time.perf_counter()
-    with tqdm(total=minutes * 60, unit="s", desc=f"seed {seed}", leave=False, disable=None) as bar:
-        simulation.run(minutes * 60, bar.update)
-    judgement = judge(simulation)
-    print(report(simulation, judgement, time.perf_counter() - started_s), flush=True)
-    if judgement.verdict is Verdict.FAIL:
-        print("\n".join(f"    {line}" for line in simulation.trace.last_lines(LINES_SHOWN)))
-        print(f"repeat it: tally sim --seed {seed} --minutes {minutes:g} --nodes {nodes}")
-    if trace_hash:
-        print(f"trace {simulation.trace.hash()}")
-    return judgement.verdict
+def _run(plans: Sequence[Plan], jobs: int) -> Generator[Outcome, None, None]:
+    """The outcomes in the order of the seeds, however many are run at once. Whoever has enough just stops asking."""
+    seconds = sum(plan.seconds for plan in plans)
+    with tqdm(total=round(seconds), unit="s", desc="virtual time", leave=False, disable=None) as bar:
+        if jobs == 1:
+            for plan in plans:
+                yield run_plan(plan, bar.update)
+            return
+        with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as executor:
+            try:
+                for outcome in executor.map(run_plan, plans):
+                    bar.update(outcome.plan.seconds)
+                    yield outcome
+            finally:
+                executor.shutdown(wait=False, cancel_futures=True)
 
 
-def fault_table(faults: Faults) -> str:
-    """Every probability and size of a seed's mixture."""
-    text = "  ".join(f"{name}={value:g}" for name, value in vars(faults).items())
-    return "\n".join(f"    {line}" for line in wrap(text, _WIDTH, break_on_hyphens=False))
+def _print(outcome: Outcome, request: Request) -> None:
+    print(story(outcome), flush=True)
+    if outcome.verdict is Verdict.FAIL:
+        print("\n".join(f"    {line}" for line in outcome.last_lines))
+        _print_minimised(outcome, request)
+        print(f"repeat it: {command(outcome.plan.seed, request)}")
+    if request.trace_hash:
+        print(f"trace {outcome.trace_hash}")
 
 
-def report(simulation: Simulation, judgement: Judgement, wall_s: float) -> str:
-    """The verdict with what it rests on."""
-    tally, counts = simulation.clients.tally, simulation.trace.counts
-    faults = ", ".join(f"{kind} {count}" for kind, count in simulation.fault_counts().items())
-    virtual_s, terms = simulation.elapsed_s, len(simulation.onlooker.leaders)
-    return "\n".join(
-        [
-            f"  {judgement.verdict.value}{': ' if judgement.reason else ''}{judgement.reason}",
-            f"    {tally['answered']} requests answered, {tally['sent']} sent, {tally['unknown']} outcomes unknown at "
-            f"first; {simulation.onlooker.sequence} commands in the log, {simulation.onlooker.checks} checks",
-            f"    {terms} terms led, {counts['snapshot']} snapshots; {faults or 'no faults'}",
-            f"    {virtual_s:.1f} virtual seconds ({ORDERS_PER_S} orders/s) in {wall_s:.1f} s: "
-            f"{virtual_s / wall_s:.0f} times faster",
-        ]
-    )
-
-
-@contextmanager
-def _directory(keep: Path | None, seed: int) -> Iterator[Path]:
-    """Where the replicas' files are."""
-    if keep is not None:
-        directory = keep / f"seed-{seed}"
-        try:
-            directory.mkdir(parents=True)
-        except FileExistsError:
-            raise OSError(f"{directory} is there already: name another folder, or remove it") from None
-        yield directory
+def _print_minimised(outcome: Outcome, request: Request) -> None:
+    """The faults that are enough, and a file with them."""
+    found = outcome.minimised
+    if found is None:
         return
-    with memory_directory() as directory:
-        yield directory
+    if found.runs == 0:
+        print("the same faults one by one did not make it fail again, so there are not fewer to tell of")
+        return
+    if not found.strikes:
+        print("it fails although nothing goes wrong")
+    schedule = dump_schedule(found.strikes, f"seed {outcome.plan.seed}: {outcome.reason}")
+    with tempfile.NamedTemporaryFile(
+        "w", prefix=f"tally-sim-{outcome.plan.seed}-", suffix=".toml", delete=False, encoding="utf-8"
+    ) as file:
+        file.write(schedule)
+    known = "none of them can be left out" if found.is_minimal else "perhaps fewer would do: --minimise-s was over"
+    print(f"{len(found.strikes)} of {len(outcome.strikes)} faults are enough ({found.runs} runs; {known}):")
+    for strike in found.strikes:
+        print(f"    {strike.at_s:.6f} {strike.kind} {strike.node} {strike.detail}".rstrip())
+    print(f"with these alone: {command(outcome.plan.seed, replace(request, schedule=Path(file.name)))}")
 
 
-@contextmanager
-def memory_directory() -> Iterator[Path]:
-    """A folder in memory if the system has a place there, since nothing of a simulation should wait for a disk."""
-    in_memory = _MEMORY_DIRECTORY if os.access(_MEMORY_DIRECTORY, os.W_OK) else None
-    with tempfile.TemporaryDirectory(prefix="tally-sim-", dir=in_memory) as name:
-        yield Path(name)
+def command(seed: int, request: Request) -> str:
+    """The command line that runs this one seed again."""
+    words = ["tally", "sim", "--seed", str(seed), "--minutes", f"{request.minutes:g}", "--nodes", str(request.nodes)]
+    if request.faults is not None:
+        words += ["--faults", str(request.faults)]
+    if request.schedule is not None:
+        words += ["--schedule", str(request.schedule)]
+    return shlex.join(words)
+
+
+def _sum(outcomes: Sequence[Outcome], asked: int) -> str:
+    verdicts = [outcome.verdict for outcome in outcomes]
+    counted = ", ".join(f"{verdicts.count(verdict)} {verdict.value}" for verdict in Verdict)
+    virtual_s, cpu_s = sum(o.virtual_s for o in outcomes), sum(o.cpu_s for o in outcomes)
+    return (
+        f"{len(outcomes)} of {asked} seeds: {counted}; {virtual_s / 3600:.2f} virtual hours, "
+        f"{virtual_s / cpu_s:.0f} times faster than real time"
+    )
 
 
 def _commit() -> str:
@@ -129,4 +170,4 @@ def _commit() -> str:
         )
     except (OSError, subprocess.CalledProcessError):
         return ""
-    return f" ({found.stdout.strip()})"
+    return found.stdout.strip()

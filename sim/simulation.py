@@ -15,7 +15,7 @@ from __future__ import annotations
 import datetime
 import gc
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
@@ -35,16 +35,20 @@ from replication.config import (
 from replication.identity import GATEWAY, NODE, Identity
 from replication.tls import load_credentials
 from sim.simulation_clients import Clients
-from sim.simulation_faults import Faults, calm, draw_faults
+from sim.simulation_faults import BY_CHANCE, RANGES, Faults, Range, calm, draw_faults
 from sim.simulation_gateway import SimulatedGateway
 from sim.simulation_nemesis import FAULT, Nemesis
 from sim.simulation_network import Network
 from sim.simulation_onlooker import Onlooker
+from sim.simulation_operator import Operator
 from sim.simulation_process import SimulatedProcess
+from sim.simulation_readers import Readers
+from sim.simulation_schedule import Schedule, Strike
 from sim.simulation_timeline import START_S, Timeline, virtual_time
 from sim.simulation_trace import Trace, Violation
 
 ORDERS_PER_S: Final = 200
+SPAN_S: Final = 10.0
 GATEWAYS: Final = ("gateway-1", "gateway-2")
 SET_UP_S_MAX: Final = 30.0
 LIVENESS_S_MAX: Final = 40.0
@@ -62,25 +66,33 @@ class Simulation:
         *,
         nodes: int = 3,
         orders_per_s: int = ORDERS_PER_S,
+        span_s: float = SPAN_S,
         faults: Faults | None = None,
+        ranges: Mapping[str, Range] = RANGES,
+        schedule: Sequence[Strike] | None = None,
         log: LogSettings | None = None,
     ) -> None:
         """``directory`` is for the replicas' files, preferably in memory.
 
-        ``faults`` and ``log`` replace what the seed draws.
+        ``span_s`` is how long clients are going to trade: a snapshot of a longer history is larger, so they are farther
+        apart then. ``faults`` and ``log`` replace what the seed draws, ``ranges`` what it draws from. With a
+        ``schedule`` nothing else goes wrong than what it has. ScheduleError if that is for another cluster.
         """
         self.seed = seed
         self.directory = directory
         self.chance = Random(seed)
-        drawn = draw_faults(Random(self.chance.getrandbits(64)))
+        drawn = mixture_of(seed, ranges)
         self.drawn = drawn if faults is None else faults
         self.faults = calm(self.drawn)
+        self.schedule = Schedule(schedule)
         self.timeline = Timeline()
         self.trace = Trace(self.timeline)
-        self.network = Network(self.timeline, Random(self.chance.getrandbits(64)), self.faults, self.trace)
+        network_chance = Random(self.chance.getrandbits(64))
+        self.network = Network(self.timeline, network_chance, self.faults, self.trace, self.strikes)
         self.onlooker = Onlooker(self.trace)
         self._raft_chance = Random(self.chance.getrandbits(64))
-        self.config = self._write_config([f"node-{number}" for number in range(1, nodes + 1)], log)
+        names = [f"node-{number}" for number in range(1, nodes + 1)]
+        self.config = self._write_config(names, log, int(span_s * orders_per_s))
         self.processes = {name: SimulatedProcess(self, self.config, name) for name in self.config.nodes}
         self.onlooker.processes = self.processes
         self.gateways = [
@@ -94,7 +106,11 @@ class Simulation:
         ]
         client_chance = Random(self.chance.getrandbits(64))
         self.clients = Clients(self.gateways, self.timeline, client_chance, self.onlooker, self.faults, orders_per_s)
+        self.readers = Readers(self.gateways, self.timeline, Random(self.chance.getrandbits(64)), self.onlooker)
+        self.operator = Operator(self)
+        self._settle_chance = Random(self.chance.getrandbits(64))
         self.nemesis = Nemesis(self, Random(self.chance.getrandbits(64)))
+        self.nemesis.refuse_unknown()
 
     @property
     def violations(self) -> list[str]:
@@ -119,8 +135,16 @@ class Simulation:
         scheduled = {
             kind.removeprefix(FAULT): count for kind, count in self.trace.counts.items() if kind.startswith(FAULT)
         }
-        by_chance = {kind: self.trace.counts[kind] for kind in ("cut-off", "fsync-fails", "slow-fsync")}
+        by_chance = {kind: self.trace.counts[kind] for kind in BY_CHANCE}
         return {kind: count for kind, count in sorted({**scheduled, **by_chance}.items()) if count}
+
+    def strikes(self, kind: str, node: str, probability: float, chance: Random, detail: str = "") -> bool:
+        """Whether a fault happens on this occasion; chance is asked in any case, so that the rest stays the same."""
+        by_chance = chance.random() < probability
+        if not self.schedule.strikes(kind, node, self.elapsed_s, by_chance=by_chance, detail=detail):
+            return False
+        self.trace.add(kind, node, detail)
+        return True
 
     def run(self, seconds: float, progress: Callable[[float], object] = lambda _seconds: None) -> None:
         """Play all parts but the last. ``progress`` gets the virtual seconds since its last call."""
@@ -161,6 +185,7 @@ class Simulation:
         self._set_faults(self.drawn)
         self.nemesis.start()
         self.clients.trade()
+        self.readers.start()
 
     def play(self, seconds: float, progress: Callable[[float], object] = lambda _seconds: None) -> None:
         """Go on for so long."""
@@ -171,15 +196,37 @@ class Simulation:
             progress(step_s)
 
     def settle(self) -> None:
-        """Heal everything; then whatever was asked must be answered, and all replicas must come to the same state."""
-        self.clients.trading = False
+        """Heal a majority, then everything: what was asked must be answered, and the replicas come to one state."""
+        self.clients.trading = self.readers.active = False
         self._set_faults(calm(self.drawn))
+        majority = self._majority()
+        rest = [process for process in self.processes.values() if process not in majority]
+        for process in rest:
+            process.keep_down()
         self.nemesis.stop()
         self._run_until(
-            lambda: not self.clients.unanswered and self._agree(),
+            lambda: not self.clients.unanswered and self._agree(majority),
             LIVENESS_S_MAX,
-            "after everything was healed, requests stay unanswered or replicas stay apart",
+            "after a majority was healed, requests stay unanswered or replicas stay apart",
         )
+        for process in rest:
+            process.allow_up()
+        self._run_until(
+            lambda: not self.operator.busy and self._agree(self.processes.values()),
+            LIVENESS_S_MAX,
+            "after everything was healed, replicas stay apart",
+        )
+
+    def _majority(self) -> list[SimulatedProcess]:
+        """Just enough replicas, chosen by chance: all of them if a disk was lost or a member replaced.
+
+        What was lost with a disk is another fault, and together they may be more than a cluster has copies for.
+        """
+        everybody = list(self.processes.values())
+        if self.nemesis.without_disk is not None:
+            return everybody
+        self._settle_chance.shuffle(everybody)
+        return everybody[: len(everybody) // 2 + 1]
 
     def stop(self) -> None:
         """End all replicas as an operator would; their files are complete then."""
@@ -196,10 +243,9 @@ class Simulation:
         leading = [process for process in self.processes.values() if process.node and process.node.log.is_leader]
         return max(leading, key=lambda process: process.node.log.term if process.node else 0, default=None)
 
-    def _agree(self) -> bool:
+    def _agree(self, processes: Iterable[SimulatedProcess]) -> bool:
         points = {
-            (process.node.replica.log_point if process.node is not None else process.name)
-            for process in self.processes.values()
+            (process.node.replica.log_point if process.node is not None else process.name) for process in processes
         }
         return len(points) == 1
 
@@ -220,9 +266,10 @@ class Simulation:
     def _set_faults(self, faults: Faults) -> None:
         self.faults = self.network.faults = self.clients.faults = faults
 
-    def _write_config(self, names: list[str], log: LogSettings | None) -> Config:
-        """The shortest timers and the smallest snapshots that make a minute eventful; drawn, too."""
+    def _write_config(self, names: list[str], log: LogSettings | None, commands: int) -> Config:
+        """The shortest timers and the smallest files that make a minute eventful; drawn, too."""
         chance = Random(self.chance.getrandbits(64))
+        self.segment_bytes_max = 1024 * chance.choice([64, 256, 1024])
         tls_dir = self.directory / "tls"
         _make_certificates(names, tls_dir)
         timeout_ms = chance.choice([200, 300, 400])
@@ -242,11 +289,16 @@ class Simulation:
             certificate_files=tls_dir / "{name}.crt",
             key_files=tls_dir / "{name}.key",
             master_key_file=self.directory / "master.key",
-            raft=RaftSettings(timeout_ms, 2 * timeout_ms, chance.choice([40, 60])),
-            log=log or LogSettings(chance.choice([200, 1_000, 4_000]), chance.choice([0, 10, 200])),
+            raft=RaftSettings(timeout_ms, 2 * timeout_ms, timeout_ms // chance.choice([4, 5])),
+            log=log or LogSettings(max(200, commands // chance.choice([2, 4, 8])), chance.choice([0, 10, 200])),
             engine=EngineSettings(0),
             gateway=GatewaySettings(),
         )
+
+
+def mixture_of(seed: int, ranges: Mapping[str, Range] = RANGES) -> Faults:
+    """What goes wrong in a seed, and how often."""
+    return draw_faults(Random(f"{seed} faults"), ranges)
 
 
 def _make_certificates(node_ids: list[str], directory: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from math import inf
 from random import Random
 from typing import Final
 
@@ -42,6 +43,7 @@ EVERY_S: Final = 0.02
 UNANSWERED_MAX: Final = 2_000
 RETRY_S_MAX: Final = 1.0
 LATE_S_MAX: Final = 50.0
+OUTAGE_S_MIN: Final = 1.0
 _FEES_PPM: Final = (1_000, 2_500)
 _ODD_SHARE: Final = 0.05
 """Of all requests: deposits, transfers and withdrawals. The others are the flow of ``tally bench engine``."""
@@ -52,9 +54,12 @@ class Request:
     """``told`` are the answers: the sequence at which it was executed first, and the reason of a refusal or 0.
 
     ``not_before`` is the last sequence at which a client still knew for certain that it had not been executed.
+    ``sent_s`` and ``answered_s`` are when it was sent and answered first.
     """
 
     command: Command
+    sent_s: float
+    answered_s: float = inf
     copies_out: int = 0
     told: list[tuple[int, int]] = field(default_factory=list)
     unknown: bool = False
@@ -66,7 +71,10 @@ class Request:
 
 
 class Clients:
-    """All clients. ``requests`` is their history, in the order of the first sending."""
+    """All clients. ``requests`` is their history, in the order of the first sending.
+
+    ``outages_s`` are the times in which none was answered, where they were longer than OUTAGE_S_MIN.
+    """
 
     def __init__(
         self,
@@ -81,6 +89,7 @@ class Clients:
         self.requests: list[Request] = []
         self.unanswered = 0
         self.tally: Counter[str] = Counter()
+        self.outages_s: list[float] = []
         self.trading = False
         self._gateways = gateways
         self._timeline = timeline
@@ -90,6 +99,7 @@ class Clients:
         self._flow = Flow(Crowd(MARKETS, ACCOUNTS, LIVE_PER_MARKET, zipf=True), chance.getrandbits(32))
         self._opening = [decode_command(record)[0] for record in self._flow.fill()][::-1]
         self._numbers = 0
+        self._answered_s = timeline.now_s
 
     def set_up(self) -> None:
         """List the markets, open the accounts, pay in."""
@@ -99,6 +109,7 @@ class Clients:
     def trade(self) -> None:
         """Begin to trade, and go on until ``trading`` is put out."""
         self.trading = True
+        self._answered_s = self._timeline.now_s
         self._timeline.after(0.0, self._trade)
 
     def _trade(self) -> None:
@@ -116,7 +127,7 @@ class Clients:
                 self._send(request, gateway + 1)
 
     def _ask(self, command: Command, gateway: int) -> Request:
-        request = Request(command)
+        request = Request(command, self._timeline.now_s)
         self.requests.append(request)
         self.unanswered += 1
         self._send(request, gateway)
@@ -154,12 +165,22 @@ class Clients:
             # It took too long to get there, which says nothing of other copies: sign it anew.
             self._timeline.after(chance.random() * RETRY_S_MAX, self._send, request, gateway + 1)
             return
+        if not request.answered:
+            self._note_outage()
+            request.answered_s = self._timeline.now_s
         self.unanswered -= not request.answered
         self.tally["answered"] += not request.answered
         request.told.append(receipt(outcome.sequence, first))
         late = self.faults.retried_late_probability
         if late and chance.random() < late:
             self._timeline.after(chance.random() * LATE_S_MAX, self._send_late, request, gateway + 1)
+
+    def _note_outage(self) -> None:
+        """A request was answered: how long ago was the one before it? Some wait at any time while clients trade."""
+        silent_s = self._timeline.now_s - self._answered_s
+        self._answered_s = self._timeline.now_s
+        if silent_s > OUTAGE_S_MIN:
+            self.outages_s.append(silent_s)
 
     def _send_late(self, request: Request, gateway: int) -> None:
         if self.trading:

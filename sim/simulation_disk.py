@@ -14,7 +14,8 @@ the states that a real disk could be in. The model, and where it comes from:
 - After a sync that failed nothing may be trusted that it should have made durable; nothing makes it durable later
   (Rebello et al., "Can Applications Recover from fsync Failures?", ATC 2020).
 
-Not modelled: bits that rot, writes to the wrong place, directories that vanish, a disk that lies about a sync.
+Writes to the wrong place are in `sim.simulation_damage`. Not modelled: bits that rot, directories that vanish, a disk
+that lies about a sync.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from replication.disk import Disk
 from sim.simulation_environment import DATA_FILE, Environment
 from sim.simulation_faults import Faults
 from sim.simulation_journal_view import JournalView
+from sim.simulation_network import Strikes
 from sim.simulation_timeline import Timeline
 from sim.simulation_trace import Trace
 
@@ -64,6 +66,7 @@ class SimulatedDisk(Disk):
         chance: Random,
         trace: Trace,
         faults: Callable[[], Faults],
+        strikes: Strikes,
         at_point: Callable[[str], None],
         journal: JournalView,
     ) -> None:
@@ -75,6 +78,7 @@ class SimulatedDisk(Disk):
         self._chance = chance
         self._trace = trace
         self._faults = faults
+        self._strikes = strikes
         self.at_point = at_point
         self._environments: list[Environment] = []
         self._open: dict[int, Path] = {}
@@ -87,6 +91,8 @@ class SimulatedDisk(Disk):
     # What a replica calls
 
     def open_environment(self, path: Path, *, map_size: int, sync: bool = True) -> lmdb.Environment:
+        if self._open_fails():
+            raise lmdb.Error(f"{path}: Input/output error")  # as LMDB words an EIO
         data_file = path / DATA_FILE
         is_new = not data_file.exists()
         if is_new and self.is_full:
@@ -99,6 +105,8 @@ class SimulatedDisk(Disk):
         return cast(lmdb.Environment, environment)
 
     def open(self, path: Path, flags: int) -> int:
+        if self._open_fails():
+            raise OSError(5, "simulated: the disk does not answer", str(path))
         is_new = not path.exists()
         if is_new:
             self._refuse_if_full()
@@ -115,6 +123,9 @@ class SimulatedDisk(Disk):
 
     def write(self, file: int, data: bytes | bytearray) -> None:
         self._refuse_if_full()
+        if self.write_fails():
+            super().write(file, data[: self._chance.randrange(len(data))])
+            raise OSError(5, "simulated: the write failed", str(self._open[file]))
         super().write(file, data)
 
     def truncate(self, file: int, size_bytes: int) -> None:
@@ -156,17 +167,22 @@ class SimulatedDisk(Disk):
         """One sync takes its time."""
         faults, chance = self._faults(), self._chance
         wait_ms = _FSYNC_MS_MIN + chance.expovariate(1.0) * faults.fsync_ms_mean
-        if faults.slow_fsync_probability and chance.random() < faults.slow_fsync_probability:
+        probability = faults.slow_fsync_probability
+        if probability and self._strikes("slow-fsync", self._name, probability, chance):
             wait_ms += chance.random() * faults.slow_fsync_ms_max
-            self._trace.add("slow-fsync", self._name, f"{wait_ms:.0f} ms")
         self._timeline.spend(wait_ms / 1_000)
 
     def sync_fails(self) -> bool:
         probability = self._faults().fsync_fails_probability
-        if not probability or self._chance.random() >= probability:
-            return False
-        self._trace.add("fsync-fails", self._name)
-        return True
+        return bool(probability) and self._strikes("fsync-fails", self._name, probability, self._chance)
+
+    def write_fails(self) -> bool:
+        probability = self._faults().write_fails_probability
+        return bool(probability) and self._strikes("write-fails", self._name, probability, self._chance)
+
+    def _open_fails(self) -> bool:
+        probability = self._faults().open_fails_probability
+        return bool(probability) and self._strikes("open-fails", self._name, probability, self._chance)
 
     @property
     def is_full(self) -> bool:

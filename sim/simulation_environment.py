@@ -29,6 +29,8 @@ class _Disk(Protocol):
 
     def sync_fails(self) -> bool: ...
 
+    def write_fails(self) -> bool: ...
+
     def cut_off_commit(self, path: Path, before: bytes, after: bytes) -> bool: ...
 
     def forget_environment(self, environment: Environment) -> None: ...
@@ -90,6 +92,9 @@ class Environment:
         if disk.is_full:
             transaction.abort()
             raise lmdb.DiskError("simulated: no space left on the disk")
+        if disk.write_fails():
+            transaction.abort()
+            raise lmdb.Error("simulated: a page could not be written")
         before_point, after_point = ("before-fsync", "after-fsync") if self.is_journal else ("in-snapshot", "")
         if publishes:
             before_point, after_point = "before-publish", "after-publish"

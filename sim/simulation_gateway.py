@@ -15,13 +15,23 @@ from gateway.submissions import OnOutcome, Submissions
 from replication.handshake import check_hello, hello, require_peer
 from replication.identity import NODE
 from replication.links import FramedSocket
-from replication.protocol import RESULT, Status, decode_message, decode_results, encode_submit
+from replication.protocol import (
+    RESULT,
+    Answer,
+    Query,
+    Status,
+    decode_message,
+    decode_results,
+    encode_message,
+    encode_submit,
+)
 from replication.tls import LinkCredentials
 from sim.simulation_links import Inbox, SimulatedSocket
 from sim.simulation_network import Network
 
-FLUSH_S: Final = 0.05
 REQUEST_TIMEOUT_S: Final = 3.0
+OnAnswer = Callable[[Answer | None], None]
+
 _SWEEP_S: Final = 0.1
 _REFUSAL_PAUSE_S: Final = 0.01
 _SILENCE_S_MAX: Final = 3.0
@@ -47,7 +57,7 @@ class SimulatedGateway:
 
     def start(self) -> None:
         self._network.host_up(self)
-        self._timeline.after(self._chance.random() * FLUSH_S, self._flush)
+        self._timeline.after(self._chance.random() * _SWEEP_S, self._flush)
         self._timeline.after(self._chance.random() * _SWEEP_S, self._sweep)
 
     def submit(self, command: bytes, on_outcome: OnOutcome) -> None:
@@ -55,6 +65,25 @@ class SimulatedGateway:
         self._correlation = (self._correlation + 1) % (1 << 32)
         deadline_s = self._timeline.now_s + REQUEST_TIMEOUT_S
         self._submissions.add(self._correlation, command, on_outcome, deadline_s)
+
+    def ask(
+        self, name: str, arguments: dict[str, Any], on_answer: OnAnswer, *, min_sequence: int | None, wait_ms: int
+    ) -> None:
+        """Ask the leader for its newest state, or any replica for one that has at least ``min_sequence``.
+
+        ``on_answer`` is called once, perhaps at once: with None if there is no answer.
+        """
+        if min_sequence is None:
+            link = self._leader
+        else:
+            ready = [link for link in self._links.values() if link is not None and link.status is not None]
+            link = self._chance.choice(ready) if ready else None
+        if link is None:
+            on_answer(None)
+            return
+        self._correlation = (self._correlation + 1) % (1 << 32)
+        link.questions[self._correlation] = (self._timeline.now_s + REQUEST_TIMEOUT_S, on_answer)
+        link.send(encode_message(Query(self._correlation, name, arguments, min_sequence, wait_ms)))
 
     # A host of the network
 
@@ -70,6 +99,7 @@ class SimulatedGateway:
         if self._links[link.node_id] is link:
             self._links[link.node_id] = None
         self._submissions.lose(link)
+        link.forget_questions(float("inf"))
         self._choose_leader()
 
     def receive(self, link: _DoorLink, frame: bytes) -> None:
@@ -79,6 +109,11 @@ class SimulatedGateway:
                     self._paused_until_s = self._timeline.now_s + _REFUSAL_PAUSE_S
             return
         message = decode_message(frame)
+        if isinstance(message, Answer):
+            _, on_answer = link.questions.pop(message.correlation, (0.0, None))
+            if on_answer is not None:
+                on_answer(message)
+            return
         assert isinstance(message, Status), message
         link.status = message
         self._choose_leader()
@@ -96,7 +131,8 @@ class SimulatedGateway:
                 self._submissions.follow(chosen)
 
     def _flush(self) -> None:
-        self._timeline.after(FLUSH_S * (0.5 + self._chance.random()), self._flush)
+        mean_s = self._network.faults.flush_ms_mean / 1_000
+        self._timeline.after(mean_s * (0.5 + self._chance.random()), self._flush)
         if self._leader is not None and self._paused_until_s <= self._timeline.now_s:
             batch = self._submissions.take(self._leader)
             if batch:
@@ -108,6 +144,8 @@ class SimulatedGateway:
         self._timeline.after(_SWEEP_S, self._sweep)
         self._submissions.expire(now_s)
         for node_id, link in self._links.items():
+            if link is not None:
+                link.forget_questions(now_s)
             if link is not None and now_s - link.heard_at_s > _SILENCE_S_MAX:
                 link.drop("it says nothing")
             elif link is None and self._dial_at_s[node_id] <= now_s:
@@ -121,12 +159,13 @@ class SimulatedGateway:
 
 
 class _DoorLink:
-    """The way to one replica's door. ``end`` is for the network."""
+    """The way to one replica's door. ``end`` is for the network; ``questions`` wait for an answer until a time."""
 
     def __init__(self, gateway: SimulatedGateway, node_id: str, now_s: float) -> None:
         self.node_id = node_id
         self.status: Status | None = None
         self.heard_at_s = now_s
+        self.questions: dict[int, tuple[float, OnAnswer]] = {}
         self.end = SimulatedSocket(gateway.name, gateway.inbox, self._secure)
         self._gateway = gateway
         self._open = False
@@ -136,6 +175,13 @@ class _DoorLink:
     def send(self, frame: bytes) -> None:
         if self._socket is not None:
             self._socket.send(frame)
+
+    def forget_questions(self, now_s: float) -> None:
+        """Those whose time is over get no answer."""
+        for correlation, (deadline_s, on_answer) in list(self.questions.items()):
+            if deadline_s < now_s:
+                del self.questions[correlation]
+                on_answer(None)
 
     def drop(self, reason: str) -> None:
         self._dropped = True

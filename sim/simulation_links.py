@@ -17,6 +17,9 @@ from replication.outbox import Outbox
 from replication.poller import READ, WRITE, EventCallback, EventSource
 from sim.simulation_network import Connection, Network
 
+SECOND_DIALLER_S: Final = 2.0
+"""How long a node leaves the dialling to a peer with a greater id; as `replication.transport` has it."""
+
 _FIRST_FD: Final = 1_000_000  # far from every real one
 
 
@@ -48,7 +51,10 @@ class Inbox:
 
 
 class PeerLinks:
-    """The links to all peers (`replication.transport.Transport`). The greater id dials, as with real ones."""
+    """The links to all peers (`replication.transport.Transport`).
+
+    The greater id dials, as with real ones, and the other one too if that does not help for a while.
+    """
 
     def __init__(
         self,
@@ -90,14 +96,19 @@ class PeerLinks:
         self._outbox.purge(current_term)
 
     def set_peers(self, peers: Mapping[str, object]) -> None:
-        to_dial = [peer_id for peer_id in sorted(peers) if self._node_id > peer_id]
-        self._dial_at_s = {peer_id: self._dial_at_s.get(peer_id, 0.0) for peer_id in to_dial}
+        now_s, known = self._network.timeline.now_s, self._dial_at_s
+        self._dial_at_s = {
+            peer_id: known.get(peer_id, now_s + self._dialler_pause_s(peer_id)) for peer_id in sorted(peers)
+        }
+
+    def _dialler_pause_s(self, peer_id: str) -> float:
+        return 0.0 if self._node_id > peer_id else SECOND_DIALLER_S
 
     def maintain(self) -> None:
         now_s = self._network.timeline.now_s
         for peer_id, due_s in self._dial_at_s.items():
             if due_s <= now_s and peer_id not in self._links and peer_id not in self._dialling:
-                self._dial_at_s[peer_id] = now_s + self._network.redial_after_s()
+                self._dial_at_s[peer_id] = now_s + self._dialler_pause_s(peer_id) + self._network.redial_after_s()
                 if self._network.dial(self._node_id, peer_id, _PeerEnd(self, peer_id)):
                     self._dialling.add(peer_id)
 
@@ -130,6 +141,8 @@ class PeerLinks:
         self._dialling.discard(peer_id)
         if connection is not None and self._links.get(peer_id) is connection:
             del self._links[peer_id]
+            if peer_id in self._dial_at_s:
+                self._dial_at_s[peer_id] = self._network.timeline.now_s + self._dialler_pause_s(peer_id)
             self._outbox.drop(peer_id)
             self.on_disconnected(peer_id)
 

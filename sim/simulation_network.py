@@ -35,6 +35,10 @@ class End(Protocol):
     def closed(self, reason: str) -> None: ...
 
 
+Strikes = Callable[[str, str, float, Random], bool]
+"""Whether a kind of fault happens now: (kind, host, probability, what to draw from)."""
+
+
 class Host(Protocol):
     """Where ends live. What arrives is delivered when the host gets to it."""
 
@@ -133,13 +137,14 @@ class Connection:
 class Network:
     """All hosts that are up, and the connections between them."""
 
-    def __init__(self, timeline: Timeline, chance: Random, faults: Faults, trace: Trace) -> None:
+    def __init__(self, timeline: Timeline, chance: Random, faults: Faults, trace: Trace, strikes: Strikes) -> None:
         self.timeline = timeline
         self.faults = faults
         self.hosts: dict[str, Host] = {}
         self.connections: dict[Connection, None] = {}
         self._chance = chance
         self._trace = trace
+        self._strikes = strikes
         self._blocked_until_s: dict[tuple[str, str], float] = {}
 
     def host_up(self, host: Host) -> None:
@@ -183,6 +188,9 @@ class Network:
         if faults.late_probability and chance.random() < faults.late_probability:
             delay_ms += chance.random() * faults.late_ms_max
         now_s = self.timeline.now_s
+        if faults.loss_probability and self._strikes("loss", direction.sender, faults.loss_probability, chance):
+            self.timeline.after(delay_ms / 1_000, connection.time_out, "connection reset")
+            return
         direction.last_due_s = max(direction.last_due_s + _ORDER_S, now_s + delay_ms / 1_000)
         direction.items.append((direction.last_due_s, now_s, arrival))
         if not direction.pumping:
@@ -194,12 +202,13 @@ class Network:
         items, now_s = direction.items, self.timeline.now_s
         blocked_until_s = self._blocked_until_s.get((direction.sender, direction.receiver), 0.0)
         if items and blocked_until_s > now_s:
-            if now_s - items[0][1] >= TIMEOUT_S:
+            times_out_s = items[0][1] + TIMEOUT_S
+            if now_s >= times_out_s:
                 self._trace.add("timeout", f"{direction.sender}-{direction.receiver}")
                 direction.pumping = False
                 connection.time_out()
                 return
-            self.timeline.at(min(blocked_until_s, items[0][1] + TIMEOUT_S), self._pump, connection, direction)
+            self.timeline.at(min(blocked_until_s, times_out_s), self._pump, connection, direction)
             return
         while items and items[0][0] <= now_s:
             items.popleft()[2]()

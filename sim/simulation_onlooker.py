@@ -32,19 +32,24 @@ _CHECKED = frozenset((_NEXT_INDEX, _REQUEST_VOTE, _RESPONSE_VOTE))
 
 
 class Onlooker:
-    """``history`` is what was executed, in order; ``checks`` how often something was compared."""
+    """``history`` is what was executed, in order, ``chains`` the hash chain at the last sequence of each entry.
+
+    ``checks`` is how often something was compared. ``told_sequence`` is the newest that any client was told of.
+    """
 
     def __init__(self, trace: Trace) -> None:
         self.processes: dict[str, SimulatedProcess] = {}
         self.history: list[Entry] = []
         self.sequence = 0
+        self.told_sequence = 0
         self.committed_index = 0
         self.checks = 0
         self.leaders: dict[int, str] = {}
         self._trace = trace
         self._payloads: dict[int, tuple[int, bytes]] = {}
         self._committed_terms: dict[int, int] = {}
-        self._chains: dict[int, bytes] = {}
+        self._committed_in: dict[int, int] = {}  # by the term of whoever knew: the last index
+        self.chains: dict[int, bytes] = {}
         self._state_hashes: dict[int, bytes] = {}
         self._votes: dict[tuple[str, int], str] = {}
         self._lost_journals: defaultdict[str, list[JournalView]] = defaultdict(list)
@@ -56,7 +61,7 @@ class Onlooker:
         known = self._payloads.get(log_index)
         if known is None:
             self._payloads[log_index] = (term, payload)
-            self._expect_durable(log_index, term)
+            self._expect_durable(self.processes[name], log_index, term)
         elif known != (term, payload):
             self._trace.violate(f"{name} applied another entry at log index {log_index} than another replica")
         if entry.last_sequence > self.sequence:
@@ -64,9 +69,9 @@ class Onlooker:
                 self._trace.violate(f"{name} applied sequence {entry.first_sequence} after {self.sequence}")
             self.sequence = entry.last_sequence
             self.history.append(entry)
-            self._chains[entry.last_sequence] = entry.chain
+            self.chains[entry.last_sequence] = entry.chain
             self._trace.add("applied", name, f"{log_index} {entry.last_sequence} {entry.chain[:4].hex()}")
-        elif self._chains.get(entry.last_sequence) != entry.chain:
+        elif self.chains.get(entry.last_sequence) != entry.chain:
             self._trace.violate(f"{name} has another hash chain at sequence {entry.last_sequence}")
 
     def ticked(self, process: SimulatedProcess) -> None:
@@ -88,7 +93,7 @@ class Onlooker:
             if term is None:
                 self._trace.violate(f"{process.name} committed log index {index}, which is not on its own disk")
             else:
-                self._expect_durable(index, term)
+                self._expect_durable(process, index, term)
 
     def leaving(self, sender: str, receiver: str, frames: list[bytes]) -> None:
         """Messages leave a replica."""
@@ -149,6 +154,13 @@ class Onlooker:
         self.checks += 1
         if sequence > self.sequence:
             self._trace.violate(f"a client was told of sequence {sequence} when {self.sequence} was the last committed")
+        self.told_sequence = max(self.told_sequence, sequence)
+
+    def read(self, name: str, sequence: int, floor: int) -> None:
+        """A question was answered as of a sequence; its client may not be shown what is older than ``floor``."""
+        self.acknowledged(sequence)
+        if sequence < floor:
+            self._trace.violate(f"{name} saw sequence {sequence}, and {floor} had been told of before it was asked")
 
     def copies(self, index: int, term: int) -> list[str]:
         """On whose disks an entry is, or was when they were lost."""
@@ -158,18 +170,34 @@ class Onlooker:
             if any(journal.has(index, term) for journal in (process.disk.journal, *self._lost_journals[name]))
         ]
 
-    def _expect_durable(self, index: int, term: int) -> None:
+    def _expect_durable(self, process: SimulatedProcess, index: int, term: int) -> None:
+        """So many have it as are a majority of the voters that this replica knows.
+
+        While a change of them is in the log and not committed, it may have been committed by those before it.
+        """
+        assert process.node is not None
+        log = process.node.log
+        membership = log.members.membership
+        assert membership is not None, f"{process.name} commits without members"
+        voters = len(membership.voters) - (not log.membership.settled)
         self.checks += 1
         self._committed_terms[index] = term
+        self._committed_in[log.term] = max(index, self._committed_in.get(log.term, 0))
         self.committed_index = max(self.committed_index, index)
         copies = self.copies(index, term)
-        if len(copies) <= len(self.processes) // 2:
+        if len(copies) <= voters // 2:
             on_disks = ", ".join(copies) or "no disk"
             self._trace.violate(f"log index {index} of term {term} counts as committed and is on {on_disks} only")
 
     def _expect_complete(self, leader: SimulatedProcess) -> None:
+        """It has what leaders of its term and of earlier ones committed.
+
+        Votes may arrive so late that a leader of a later term has committed more: this one will commit nothing.
+        """
+        assert leader.node is not None
         self.checks += 1
-        index, journal = self.committed_index, leader.disk.journal
+        index = max((known for term, known in self._committed_in.items() if term <= leader.node.log.term), default=0)
+        journal = leader.disk.journal
         if index and not journal.has(index, self._committed_terms[index]):
             self._trace.violate(f"{leader.name} leads without the committed log index {index}")
 

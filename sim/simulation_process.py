@@ -24,6 +24,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
 from replication.config import Config, node_data_dir
+from replication.damaged_files import RECOVERABLE, set_aside
 from replication.node import Node
 from replication.platform import Platform
 from replication.poller import EventSource
@@ -31,6 +32,7 @@ from replication.replica_process import exit_code
 from replication.replicated_log import ReplicatedLog
 from replication.supervisor import EXIT_HALTED
 from replication.tls import LinkCredentials
+from sim.simulation_damage import misplace_write
 from sim.simulation_disk import SimulatedDisk
 from sim.simulation_environment import CutOff
 from sim.simulation_journal_view import JournalView
@@ -41,19 +43,25 @@ from sim.simulation_replica import SimulatedSnapshotWriter, WatchedNode, Watched
 if TYPE_CHECKING:
     from sim.simulation import Simulation
 
-IDLE_S: Final = 0.02
+IDLE_S: Final = 0.05
 _TICK_S: Final = 0.000_05
 _ARRIVAL_S: Final = 0.000_01
 _RESTART_PAUSE_S: Final = 0.2
+_STAYS_DOWN: Final = "stays down"
 
 
 class SimulatedProcess:
-    """``node`` is None while the process does not run; ``halted`` says why it must not be started again."""
+    """``node`` is None while the process does not run; ``halted`` says why it must not be started again.
+
+    ``is_removed``: an operator is taking it out of the cluster, so that it may stop for good.
+    """
 
     def __init__(self, simulation: Simulation, config: Config, name: str) -> None:
         self.name = name
         self.node: Node | None = None
         self.halted = ""
+        self.is_removed = False
+        self._is_damaged = False
         self.starts = 0
         self.clock_offset_ns = 0
         self.cut_off_at: tuple[str, int] | None = None
@@ -93,7 +101,20 @@ class SimulatedProcess:
         """Its files are gone for good; what is in their place is empty."""
         assert self.node is None, f"{self.name} runs"
         shutil.rmtree(self._directory)
+        self.halted = ""
         self.disk = self._empty_disk()
+
+    def damage(self, chance: Random) -> None:
+        """Part of its journal becomes something else; it must not run now."""
+        self._is_damaged = True
+        self._simulation.trace.add("damaged", self.name, misplace_write(self._directory / "journal", chance))
+
+    def _begin_anew(self) -> None:
+        """Set aside what is damaged, as a replica's process does (`replication.replica_process`)."""
+        self._is_damaged = False
+        self._simulation.onlooker.disk_lost(self.name)
+        set_aside(self._directory)
+        self.disk.journal = self._new_view()
 
     @property
     def free_at_s(self) -> float:
@@ -107,6 +128,18 @@ class SimulatedProcess:
             self._simulation.network.host_down(self.name, power_lost=power_lost)
         self.node = self._links = self._listener = None
         self.disk.process_ended(power_lost=power_lost)
+
+    def keep_down(self) -> None:
+        """It is gone, and nobody starts it again."""
+        if self.node is not None:
+            self.end("stays down")
+        self.halted = self.halted or _STAYS_DOWN
+
+    def allow_up(self) -> None:
+        """Start it, if it was kept down."""
+        if self.halted == _STAYS_DOWN:
+            self.halted = ""
+            self.start()
 
     def cut_off(self, how: str) -> None:
         """It ends, its machine perhaps with it, and is started again after a while."""
@@ -135,8 +168,9 @@ class SimulatedProcess:
                 return
         else:
             probability = self._simulation.faults.cut_off_probability
-            if not probability or self._chance.random() >= probability:
-                return
+            if probability and self._simulation.strikes("cut-off", self.name, probability, self._chance, point):
+                raise CutOff(point)
+            return
         self._simulation.trace.add("cut-off", self.name, point)
         raise CutOff(point)
 
@@ -165,9 +199,13 @@ class SimulatedProcess:
             chance=Random(self._chance.getrandbits(64)),
             trace=simulation.trace,
             faults=lambda: simulation.faults,
+            strikes=simulation.strikes,
             at_point=self.at_point,
-            journal=JournalView(lambda index, term: simulation.onlooker.lost(name, index, term)),
+            journal=self._new_view(),
         )
+
+    def _new_view(self) -> JournalView:
+        return JournalView(lambda index, term: self._simulation.onlooker.lost(self.name, index, term))
 
     def _build(self) -> None:
         simulation = self._simulation
@@ -235,7 +273,12 @@ class SimulatedProcess:
         self._busy_until_s = timeline.now_s
         self._simulation.onlooker.ticked(self)
         has_work = inbox.arrivals or (handled and _has_work(node.log))
-        self._wake(self._busy_until_s if has_work else self._busy_until_s + IDLE_S)
+        self._wake(self._busy_until_s if has_work else self._busy_until_s + self._idle_s(node.log))
+
+    def _idle_s(self, log: ReplicatedLog) -> float:
+        """How long there is nothing to do unless something arrives: timers need no look before they run out."""
+        due_s = log.due_s + _ARRIVAL_S - self._busy_until_s
+        return min(due_s, IDLE_S) if due_s > 0 else IDLE_S
 
     def _guarded(self, work: Callable[[], None]) -> None:
         """Do what the process does, and let it end as it would."""
@@ -247,11 +290,13 @@ class SimulatedProcess:
         except Exception as fault:
             code, described = exit_code(fault), simulation.describe(fault)
             self.end(f"exit code {code}: {described}")
-            if code is None or code == EXIT_HALTED:
+            if self._is_damaged and isinstance(fault, RECOVERABLE):
+                self._begin_anew()
+            elif code is None or code == EXIT_HALTED:
                 self.halted = described
+            if self.halted and not self.is_removed:
                 simulation.onlooker.halted(self.name, described)
-            else:
-                simulation.timeline.after(_RESTART_PAUSE_S, self.start)
+            simulation.timeline.after(_RESTART_PAUSE_S, self.start)
 
     def start_again(self) -> None:
         """Start it after a while."""

@@ -41,7 +41,7 @@ class WatchedReplica(Replica):
     """The replica, with an onlooker who sees what it applies."""
 
     def __init__(self, process: SimulatedProcess, simulation: Simulation, directory: Path, **settings: Any) -> None:
-        super().__init__(directory, **settings)
+        super().__init__(directory, segment_bytes_max=simulation.segment_bytes_max, **settings)
         self._process = process
         self._simulation = simulation
 

@@ -1,5 +1,7 @@
-"""Disks for tests: one that notes what it made durable, one that is full."""
+"""Disks for tests: one that notes what it made durable, one that is full, one that does not answer."""
 
+import errno
+import os
 from pathlib import Path
 
 import lmdb
@@ -16,6 +18,13 @@ class NotingDisk(Disk):
     def sync_directory(self, path: Path) -> None:
         self.names_synced += sorted(found.name for found in path.iterdir())
         super().sync_directory(path)
+
+
+class SilentDisk(Disk):
+    """It does not answer: LMDB hands on the system's error."""
+
+    def open_environment(self, path: Path, *, map_size: int, sync: bool = True) -> lmdb.Environment:
+        raise lmdb.Error(f"{path}: {os.strerror(errno.EIO)}")
 
 
 class FullDisk(Disk):

@@ -13,7 +13,9 @@ from replication.archive import (
     list_segments,
     read_segment,
     read_segment_header,
+    secure_end,
 )
+from replication.disk import DISK
 from tests.replication.odd_disks import NotingDisk
 from tests.replication.recorded_history import history
 
@@ -148,6 +150,28 @@ def test_what_the_disk_does_not_give_back_is_damaged() -> None:
     """Linux answers EIO, as for a bad sector, to who reads the unmapped first page of a process."""
     with pytest.raises(ArchiveDamaged, match="damaged at sequence 7: the disk cannot read it"):
         read_segment_header(Segment(Path("/proc/self/mem"), 7))
+
+
+def test_a_torn_end_beyond_the_state_is_cut_off_before_a_snapshot_stands_for_it(tmp_path: Path) -> None:
+    _, entries = history(30)
+    write(tmp_path, entries, segment_bytes_max=4_000)
+    newest = list_segments(tmp_path)[-1]
+    flip(newest, newest.path.stat().st_size - 20)
+    secure_end(tmp_path, entries[-2].last_sequence, DISK)
+    assert read(tmp_path) == entries[:-1]
+    secure_end(tmp_path, entries[-2].last_sequence, DISK)
+    assert read(tmp_path) == entries[:-1], "once more it changes nothing"
+
+
+def test_damage_to_what_the_state_has_is_not_cut_off(tmp_path: Path) -> None:
+    _, entries = history(30)
+    write(tmp_path, entries)
+    segment = list_segments(tmp_path)[0]
+    flip(segment, segment.path.stat().st_size - 20)
+    before = segment.path.read_bytes()
+    with pytest.raises(ArchiveDamaged):
+        secure_end(tmp_path, entries[-1].last_sequence, DISK)
+    assert segment.path.read_bytes() == before
 
 
 def flip(segment: Segment, position: int) -> None:

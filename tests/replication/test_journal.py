@@ -19,7 +19,7 @@ from replication.journal import (
     SnapshotReference,
 )
 from replication.replica_process import exit_code
-from tests.replication.odd_disks import FullDisk, NotingDisk
+from tests.replication.odd_disks import FullDisk, NotingDisk, SilentDisk
 
 CLUSTER = b"c" * 16
 MIB = 1024 * 1024
@@ -348,6 +348,15 @@ def test_a_journal_whose_maker_was_killed_before_the_sync_of_its_name_is_made_du
     disk = NotingDisk()
     opened(tmp_path / "j", disk=disk).close()
     assert "data.mdb" in disk.names_synced
+
+
+def test_a_disk_that_does_not_answer_at_the_start_has_damaged_nothing(tmp_path: Path) -> None:
+    """What is damaged is set aside, and with it a vote and a copy of the log."""
+    filled(tmp_path / "j", 3).close()
+    with pytest.raises(JournalError) as caught:
+        opened(tmp_path / "j", disk=SilentDisk())
+    assert not isinstance(caught.value, JournalDamaged)
+    assert exit_code(caught.value) == 1
 
 
 def test_a_full_disk_at_the_start_is_no_damage(tmp_path: Path) -> None:

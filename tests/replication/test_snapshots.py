@@ -23,7 +23,7 @@ from replication.snapshots import (
     describe,
     verify,
 )
-from tests.replication.odd_disks import FullDisk, NotingDisk
+from tests.replication.odd_disks import FullDisk, NotingDisk, SilentDisk
 
 
 def point(log_index: int) -> SnapshotPoint:
@@ -228,6 +228,12 @@ def test_a_store_whose_maker_was_killed_before_the_sync_of_its_name_is_made_dura
     disk = NotingDisk()
     SnapshotStore(tmp_path / "snapshots", disk=disk).write(point(7), b"state")
     assert "data.mdb" in disk.names_synced
+
+
+def test_a_disk_that_does_not_answer_has_damaged_no_snapshot(tmp_path: Path) -> None:
+    with pytest.raises(lmdb.Error) as caught:
+        SnapshotStore(tmp_path / "snapshots", disk=SilentDisk()).latest()
+    assert exit_code(caught.value) == 1
 
 
 def test_a_full_disk_is_no_damage(tmp_path: Path) -> None:

@@ -20,9 +20,9 @@ from replication.journal import Journal, JournalWriteFailed
 from replication.poller import GroupCommitPoller
 from replication.proposals import Outcome, Proposals
 from replication.replica import Replica
-from sim.simulate import memory_directory
 from sim.simulation import Simulation
 from sim.simulation_faults import Faults, draw_faults
+from sim.simulation_run import memory_directory
 from sim.simulation_verdict import Verdict, judge
 
 SECONDS = 8.0
@@ -134,7 +134,7 @@ def one_replica_computes_something_else(patch: pytest.MonkeyPatch) -> None:
     original = Replica.apply
 
     def apply(self: Replica, log_index: int, term: int, payload: bytes) -> Applied:
-        if "node-2" in str(self._archive_directory) and log_index == 60:
+        if "node-2" in str(self._archive_directory) and log_index == 30:
             later_ns = int.from_bytes(payload[:8], "little") + 10**10
             payload = later_ns.to_bytes(8, "little") + payload[8:]
         return original(self, log_index, term, payload)

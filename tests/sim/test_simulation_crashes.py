@@ -11,10 +11,10 @@ from random import Random
 import pytest
 
 from replication.config import LogSettings
-from sim.simulate import memory_directory
 from sim.simulation import Simulation
 from sim.simulation_faults import POINTS, calm, draw_faults
 from sim.simulation_process import SimulatedProcess
+from sim.simulation_run import memory_directory
 from sim.simulation_verdict import Verdict, judge
 
 SMALL_SNAPSHOTS = LogSettings(snapshot_every_commands=200, keep_tail_entries=5)

@@ -13,9 +13,9 @@ from replication.archive_mending import find_holes
 from replication.archive_salvage import damaged_files
 from replication.config import LogSettings, node_data_dir
 from replication.replay import replay
-from sim.simulate import memory_directory
 from sim.simulation import Simulation
 from sim.simulation_faults import calm, draw_faults
+from sim.simulation_run import memory_directory
 from sim.simulation_verdict import Verdict, judge
 
 SMALL_SNAPSHOTS = LogSettings(snapshot_every_commands=200, keep_tail_entries=5)
@@ -126,3 +126,28 @@ def test_a_replica_without_its_disk_has_no_vote_until_it_has_caught_up() -> None
             assert simulation.leader() is not None
         judgement = judge(simulation)
     assert judgement.verdict is not Verdict.FAIL, judgement.reason
+
+
+def test_a_torn_end_of_the_archive_is_cut_off_before_a_snapshot_stands_for_it() -> None:
+    """A follower's power is lost, and its journal with it. It begins anew with a snapshot, from nothing but an archive
+    whose end was torn: what was lost there is no damage to what others have.
+    """
+    faults = replace(calm(draw_faults(Random(9))), torn_write_probability=1.0)
+    for seed in range(3):
+        with memory_directory() as directory:
+            simulation = Simulation(seed, directory, faults=faults, log=SMALL_SNAPSHOTS)
+            with simulation.in_virtual_time():
+                simulation.set_up()
+                simulation.begin()
+                leader = simulation.leader()
+                assert leader is not None
+                behind = next(process for process in simulation.processes.values() if process is not leader)
+                simulation.play(0.5)
+                behind.end("gone", power_lost=True)
+                behind.damage(Random(seed))
+                simulation.play(4.0)
+                behind.start()
+                simulation.play(3.0)
+                simulation.settle()
+            judgement = judge(simulation)
+        assert judgement.verdict is not Verdict.FAIL, f"seed {seed}: {judgement.reason}"
