@@ -209,6 +209,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="export events to this broker, and take commands from it, from now on; written into the cluster's file",
     )
     up.add_argument("--demo", action="store_true", help="start traders that trade by themselves")
+    up.add_argument("--no-history", action="store_true", help="without the projector and the query server")
     up.set_defaults(run=_up)
 
     node = commands.add_parser(
@@ -453,6 +454,7 @@ def _up(arguments: argparse.Namespace) -> int:
         host=arguments.host,
         port=arguments.port,
         demo=arguments.demo,
+        history=not arguments.no_history,
         groups=arguments.groups,
         kafka=arguments.kafka,
     )

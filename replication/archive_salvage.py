@@ -230,4 +230,4 @@ def _write_run(directory: Path, run: Run, disk: Disk) -> None:
         disk.fsync(file)
     finally:
         disk.close(file)
-    unfinished.replace(path)
+    disk.rename(unfinished, path)

@@ -67,6 +67,10 @@ class Disk:
         """Remove a name; durable with the next sync of its directory."""
         path.unlink()
 
+    def rename(self, source: Path, target: Path) -> None:
+        """Give a file another name in its directory, instead of what had it; durable with the directory's next sync."""
+        source.replace(target)
+
     def lock_directory(self, path: Path) -> int:
         """Take a directory for this process, as `replication.private_directory` does."""
         return lock_directory(path)

@@ -53,7 +53,8 @@ _CLEAR_LINE: Final = "\r\033[K"
 class UpOptions:
     """``program`` is the command line that stands for ``tally``. Port 0 chooses a free one.
 
-    ``kafka`` is a broker to export to from now on; without it, what the cluster's file says counts.
+    ``history``: with a projector and a query server. ``kafka`` is a broker to export to from now on; without it, what
+    the cluster's file says counts.
     """
 
     program: Sequence[str]
@@ -61,6 +62,7 @@ class UpOptions:
     host: str = LOOPBACK
     port: int = 8080
     demo: bool = False
+    history: bool = True
     groups: int = 1
     kafka: Address | None = None
 
@@ -91,8 +93,10 @@ def _run(options: UpOptions, cluster: LocalCluster, port: int) -> int:
         supervisor.start([_child(options, "gateway", "gateway", *common, *edge)])
         if _wait_until_ready(supervisor, address, cluster.log_dir):
             supervisor.declare_working()
-            readers = [_child(options, "projector", "projector", *common)]
-            readers.append(_child(options, "query", "query", "serve", *common))
+            readers = []
+            if options.history:
+                readers.append(_child(options, "projector", "projector", *common))
+                readers.append(_child(options, "query", "query", "serve", *common))
             if config.kafka is not None:
                 ingress = _child(options, "ingress", "ingress", *common, "--name", GATEWAY_NAME)
                 readers += [*_exporters(options, config, list(config.groups)), ingress]

@@ -264,7 +264,10 @@ def _projector(arguments: argparse.Namespace) -> int:
         except DatabaseError as error:
             print(f"tally bench projector: {error}", file=sys.stderr)
             return 1
-    with tempfile.TemporaryDirectory(prefix="tally-bench-") as folder, LocalExchange(Path(folder)) as exchange:
+    with (
+        tempfile.TemporaryDirectory(prefix="tally-bench-") as folder,
+        LocalExchange(Path(folder), history=True) as exchange,
+    ):
         trader = _trader(exchange)
         wait_for_projector(exchange.directory)
         _print(measure_lag(exchange, trader, arguments.orders or 300), as_json=arguments.json)

@@ -23,12 +23,13 @@ _POLL_S: Final = 0.02
 class LocalExchange:
     """Three replicas of each market group and a gateway in ``directory``, on a free port. Use as a context manager.
 
-    With ``kafka``, a broker's host:port, there are exporters and an ingress as well.
+    With ``history`` there are a projector and a query server as well; with ``kafka``, a broker's host:port, exporters
+    and an ingress.
     """
 
-    def __init__(self, directory: Path, *, groups: int = 1, kafka: str = "") -> None:
+    def __init__(self, directory: Path, *, groups: int = 1, history: bool = False, kafka: str = "") -> None:
         self.directory = directory
-        self._kafka = ("--kafka", kafka) if kafka else ()
+        self._options = (*(() if history else ("--no-history",)), *(("--kafka", kafka) if kafka else ()))
         self._groups = groups
         self.url = f"http://{LOOPBACK}:{free_port()}"
         self._process: subprocess.Popen[bytes] | None = None
@@ -47,7 +48,7 @@ class LocalExchange:
         self._process = subprocess.Popen(
             [
                 *(sys.executable, str(TALLY), "up", "--data", str(self.directory)),
-                *("--port", port, "--groups", str(self._groups), *self._kafka),
+                *("--port", port, "--groups", str(self._groups), *self._options),
             ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

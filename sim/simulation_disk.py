@@ -86,6 +86,7 @@ class SimulatedDisk(Disk):
         self._images: dict[Path, bytes] = {}  # what a commit that did not end well left
         self._created: set[Path] = set()
         self._removed: dict[Path, bytes] = {}
+        self._replaced: dict[Path, bytes | None] = {}  # what had the name before, None if nothing had
         self._distrusted: set[Path] = set()
 
     # What a replica calls
@@ -152,6 +153,12 @@ class SimulatedDisk(Disk):
         self._removed[path] = path.read_bytes()
         super().unlink(path)
 
+    def rename(self, source: Path, target: Path) -> None:
+        self._replaced.setdefault(target, target.read_bytes() if target.exists() else None)
+        self._created.discard(source)
+        super().rename(source, target)
+        self._files[target] = _File(target, self._files.pop(source).synced_bytes)
+
     def lock_directory(self, path: Path) -> int:
         descriptor = super().lock_directory(path)
         self._open[descriptor] = path
@@ -160,6 +167,7 @@ class SimulatedDisk(Disk):
     def sync_directory(self, path: Path) -> None:
         self._created = {created for created in self._created if created.parent != path}
         self._removed = {removed: data for removed, data in self._removed.items() if removed.parent != path}
+        self._replaced = {replaced: data for replaced, data in self._replaced.items() if replaced.parent != path}
 
     # What environments ask
 
@@ -266,8 +274,17 @@ class SimulatedDisk(Disk):
             if not path.exists() and self._chance.random() < probability:
                 self._trace.add("again", self._name, f"{path.parent.name}/{path.name}")
                 path.write_bytes(self._removed[path])
+        for path in sorted(self._replaced):
+            if self._chance.random() < probability:
+                self._trace.add("again", self._name, f"{path.parent.name}/{path.name}, as it was before")
+                before = self._replaced[path]
+                self._files.pop(path, None)
+                path.unlink(missing_ok=True)
+                if before is not None:
+                    path.write_bytes(before)
         self._created.clear()
         self._removed.clear()
+        self._replaced.clear()
 
     def _refuse_if_full(self) -> None:
         if self.is_full:

@@ -52,9 +52,9 @@ class Environment:
         # Without sync nothing becomes durable: a power loss brings back what was there when it was opened.
         self._before = None if sync else self._data()
 
-    def begin(self, *, db: Any = None, write: bool = False) -> Any:
+    def begin(self, *, db: Any = None, write: bool = False, buffers: Any = False) -> Any:
         if not write:
-            return self._environment.begin(db=db)
+            return self._environment.begin(db=db, buffers=buffers)
         return _WriteTransaction(self, self._environment.begin(db=db, write=True))
 
     def open_db(self, name: bytes, txn: Any = None) -> Any:

@@ -161,6 +161,8 @@ def test_all_three_start_with_damage_at_three_places_and_mend_each_other(cluster
     for node_id in NODE_IDS:
         cluster.start(node_id)
     cluster.leader()
+    last_sequence = expected[-1].last_sequence
+    cluster.tick_until(lambda: all(node.replica.machine.sequence >= last_sequence for node in cluster.nodes.values()))
     cluster.tick_until(lambda: all(entries_are_whole(cluster, node_id) for node_id in NODE_IDS))
     for node_id in NODE_IDS:
         assert entries_of(cluster, node_id)[: len(expected)] == expected

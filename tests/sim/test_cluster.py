@@ -59,7 +59,7 @@ def open_market(exchange: LocalExchange) -> Credentials:
 
 
 def test_it_stops_cleanly_and_a_second_start_goes_on_where_it_was(tmp_path: Path) -> None:
-    exchange = LocalExchange(tmp_path / "exchange")
+    exchange = LocalExchange(tmp_path / "exchange", history=True)
     assert exchange.start() < READY_WITHIN_S
     ana_key = open_market(exchange)
     ana = exchange.client(*ana_key)

@@ -58,7 +58,7 @@ def open_market(exchange: LocalExchange) -> Credentials:
 
 @pytest.mark.cluster
 def test_a_projector_that_is_killed_in_the_middle_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with LocalExchange(tmp_path / "exchange") as exchange:
+    with LocalExchange(tmp_path / "exchange", history=True) as exchange:
         ana, tables = exchange.client(*open_market(exchange)), Tables(exchange)
         for number in range(20):
             ana.place("GLD-EUR", "buy", quantity="1", price=f"{10 + number}", client_order_id=f"c{number}").expect()

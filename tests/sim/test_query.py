@@ -103,7 +103,7 @@ def test_a_database_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str
 
 @pytest.mark.cluster
 def test_history_goes_on_while_its_writer_its_server_and_the_leader_are_killed(tmp_path: Path) -> None:
-    with LocalExchange(tmp_path / "exchange") as exchange:
+    with LocalExchange(tmp_path / "exchange", history=True) as exchange:
         operator = exchange.operator()
         operator.create_asset("EUR", 5).expect()
         operator.create_asset("GLD", 3).expect()
