@@ -16,7 +16,7 @@ class DirectoryLocked(Exception):
 def create_private_directory(path: Path) -> None:
     """Create `path` and what is missing above it, readable by the owner only, so that it survives a power loss."""
     for missing in reversed(list(_missing(path))):
-        missing.mkdir(mode=0o700)
+        missing.mkdir(mode=0o700, exist_ok=True)  # a child may be making it, too
         sync_directory(missing.parent)
 
 

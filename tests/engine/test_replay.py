@@ -131,6 +131,7 @@ def life_with_all_kinds() -> Exchange:
         commands.ReceiveTransfer(0, 0, 9, 12, 0, route, b"g4"),
         commands.ReceiveTransfer(0, 0, 10, 12, 5, route, b"g5"),
         commands.MirrorAccount(0, 0, 40, TRADER, 1, 5, 0, 0, 0, b"elsewhere"),
+        commands.SetRulesVersion(0, 0, 2, b"operator-1"),
     )
     x.set_schedule((0, CLOSED), (80_000, TRADING))
     x.now_ns += 2 * NS_PER_DAY - NS_PER_S  # over several steps, to yesterday's volumes

@@ -106,7 +106,7 @@ def test_a_failing_seed_tells_of_few_faults_that_break_it_again(
         return first_index
 
     monkeypatch.setattr(Journal, "_load_meta", load)
-    request = Request("1.2.3", seed=1, seeds=20, minutes=0.05, faults=TROUBLE, minimise_s=2.0)
+    request = Request("1.2.3", seed=1, seeds=20, minutes=0.05, faults=TROUBLE, minimise_s=20.0)
     assert main(request) == 1
     lines = capsys.readouterr().out.splitlines()
     told = next(line for line in lines if " faults are enough (" in line)
