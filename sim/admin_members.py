@@ -15,13 +15,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from replication.blocking_door import BlockingDoor, DoorUnreachable
 from replication.config import Config, ConfigError, load_config, parse_address
 from replication.identity import OPERATOR
 from replication.local_cluster import OPERATOR_NAME
 from replication.market_groups import group_id, of_group
 from replication.member_desk import ASK_AGAIN
 from replication.tls import LinkCredentials, load_credentials
-from sim.admin_door import DoorUnreachable, OperatorLink
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
@@ -152,9 +152,9 @@ class Doors:
             time.sleep(_PAUSE_S)
         raise AdminError(f"given up after {LEADER_TIMEOUT_S:.0f} s: {reason}")
 
-    def open(self, node_id: str) -> OperatorLink:
+    def open(self, node_id: str) -> BlockingDoor:
         """A link to the door of a node that is known. DoorUnreachable if it does not open in time."""
-        return OperatorLink(node_id, self._addresses[node_id], self._group_id, self._credentials)
+        return BlockingDoor(node_id, self._addresses[node_id], self._group_id, self._credentials)
 
 
 def _list(doors: Doors, arguments: argparse.Namespace) -> int:

@@ -14,13 +14,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from replication.blocking_door import DoorUnreachable
 from replication.config import Config, ConfigError, load_config
 from replication.identity import OPERATOR
 from replication.local_cluster import OPERATOR_NAME
 from replication.market_groups import of_group
 from replication.member_desk import ASK_AGAIN, RESTART
 from replication.tls import load_credentials
-from sim.admin_door import DoorUnreachable
 from sim.admin_members import DEFAULT_CONFIG, AdminError, Doors
 
 if TYPE_CHECKING:

@@ -11,13 +11,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from replication.blocking_door import DoorUnreachable
 from replication.config import Config, ConfigError, load_config
 from replication.identity import OPERATOR
 from replication.local_cluster import OPERATOR_NAME
 from replication.market_groups import of_group
 from replication.rules_desk import SET_RULES_VERSION
 from replication.tls import load_credentials
-from sim.admin_door import DoorUnreachable
 from sim.admin_members import DEFAULT_CONFIG, AdminError, Doors, table
 
 if TYPE_CHECKING:
