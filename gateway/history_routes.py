@@ -12,27 +12,16 @@ from engine.types import SIDE_NAMES, STATUS_NAMES, TRANSFER_STATUS_NAMES, WITHDR
 from gateway import history_columns
 from gateway.freshness import WAIT_MS_DEFAULT, WAIT_MS_MAX
 from gateway.history_columns import INTEGER, TEXT, TIME, Column
+from projections.candles import INTERVALS
+from projections.kinds import TRANSFER_KIND_NAMES
 
 LIMIT_DEFAULT: Final = 100
 LIMIT_MAX: Final = 1_000
 FORMATS: Final = ("csv", "json", "jsonl", "parquet")
-INTERVALS: Final = ("1s", "1m", "5m", "15m", "1h", "4h", "1d", "1w", "1M")
 NEWEST, OLDEST = "newest", "oldest"
 ORDER_TYPES: Final = ("limit", "market")
 LIQUIDITY: Final = ("maker", "taker")
-TRANSFER_KINDS: Final = ("deposit", "withdrawal", "transfer", "sent_to_group", "received_from_group")
 TRANSFER_STATUSES: Final = tuple(dict.fromkeys((*TRANSFER_STATUS_NAMES, *WITHDRAWAL_STATUS_NAMES)))
-LINE_KINDS: Final = (
-    "deposit",
-    "withdrawal",
-    "transfer",
-    "group_transfer",
-    "order",
-    "trade",
-    "fee",
-    "sale",
-    "subscription",
-)
 
 # What the gateway tells the query server beside the question: for whom it asks, and in which form it wants the answer.
 ACCOUNT_HEADER: Final = b"x-tally-account"
@@ -136,7 +125,7 @@ TRANSFERS: Final = Question(
     (
         GROUP,
         ASSET,
-        Parameter("kind", "Only this kind.", choices=TRANSFER_KINDS),
+        Parameter("kind", "Only this kind.", choices=TRANSFER_KIND_NAMES),
         Parameter("status", "Only what stands so now.", choices=TRANSFER_STATUSES),
         Parameter("reference", "Only those with exactly this reference."),
         *_PAGE,
@@ -170,7 +159,7 @@ CANDLES: Final = Question(
     (
         GROUP,
         ONE_MARKET,
-        Parameter("interval", "1m if it is not said.", choices=INTERVALS),
+        Parameter("interval", "1m if it is not said.", choices=tuple(INTERVALS)),
         FROM._replace(about="Intervals that begin at this time or later; if it is not said, the last ones of a page."),
         TO._replace(about="Intervals that begin before this time; now if it is not said."),
         LIMIT,

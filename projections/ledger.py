@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from projections.kinds import NOBODY
 from projections.moment import EventsDisagree, Moment
 from projections.rows import BalanceRow, LineRow
-from projections.schema import NOBODY
 
 
 class _Balance:

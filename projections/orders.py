@@ -34,12 +34,12 @@ from engine.types import (
     TRADING,
     WAITING,
 )
+from projections.kinds import LINE_FEE, LINE_ORDER, LINE_TRADE
 from projections.ledger import Ledger
 from projections.listings import Listings, Market
 from projections.moment import EventsDisagree, Moment
 from projections.open_order import OpenOrder, accepted
 from projections.rows import OrderRow
-from projections.schema import LINE_FEE, LINE_ORDER, LINE_TRADE
 from projections.trailing import TrailingStops
 from projections.volumes import Volumes
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 from engine.events import SaleChanged, SaleSettled, SaleSubscribed
 from engine.types import SALE_ANNOUNCED, SALE_OPEN, SALE_SUCCEEDED
+from projections.kinds import LINE_SALE, LINE_SUBSCRIPTION
 from projections.ledger import Ledger
 from projections.moment import EventsDisagree, Moment
 from projections.rows import SaleRow
-from projections.schema import LINE_SALE, LINE_SUBSCRIPTION
 
 
 class Sales:

@@ -2,8 +2,8 @@
 
 Everything is a number that the engine gave: amounts in base units of an asset, prices in ticks, quantities in lots,
 times in nanoseconds since 1970, ids as in the log. What turns them into decimals stands in ``assets`` (``decimals``)
-and ``markets`` (``tick_units``, ``lot_units``). Kinds, states and reasons are the codes of ``engine.types`` and of the
-constants below. Names and ids of clients are text.
+and ``markets`` (``tick_units``, ``lot_units``). Kinds, states and reasons are the codes of ``engine.types`` and of
+``projections.kinds``. Names and ids of clients are text.
 
 Numbers are each group's own, so ``group_id`` leads every key; ``positions`` says which group has which number, and how
 far it has been folded. (``sequence``, ``event_index``) is the order of what happened in a group: the command, and
@@ -16,8 +16,6 @@ How a table comes to be is in ``projections.migrations``; a test compares the tw
 """
 
 from __future__ import annotations
-
-from typing import Final
 
 from sqlalchemy import (
     BigInteger,
@@ -32,37 +30,6 @@ from sqlalchemy import (
     Text,
 )
 from sqlalchemy.sql.elements import ColumnElement
-
-# Kinds of rows in ``transfers``. ``transfer_id`` is the sequence of the command that made it, whatever it is.
-DEPOSIT: Final = 0
-WITHDRAWAL: Final = 1
-TRANSFER: Final = 2  # from one account of the group to another
-SENT_TO_GROUP: Final = 3
-RECEIVED_FROM_GROUP: Final = 4
-TRANSFER_KIND_NAMES: Final = ("deposit", "withdrawal", "transfer", "sent_to_group", "received_from_group")
-
-# Why a line stands in the ledger; in brackets what its ``reference_id`` is.
-LINE_DEPOSIT: Final = 0  # [transfer_id]
-LINE_WITHDRAWAL: Final = 1  # held, paid out or given back [transfer_id]
-LINE_TRANSFER: Final = 2  # [transfer_id]
-LINE_GROUP_TRANSFER: Final = 3  # [transfer_id]
-LINE_ORDER: Final = 4  # what an order holds, or held and frees [order_id]
-LINE_TRADE: Final = 5  # one side of a trade, its fee included [trade_id]
-LINE_FEE: Final = 6  # what the exchange earned by a trade, or paid as a rebate [trade_id]
-LINE_SALE: Final = 7  # what an issuer offers: held or given back [sale_id]
-LINE_SUBSCRIPTION: Final = 8  # held, paid, delivered or given back [subscription_id]
-LINE_KIND_NAMES: Final = (
-    "deposit",
-    "withdrawal",
-    "transfer",
-    "group_transfer",
-    "order",
-    "trade",
-    "fee",
-    "sale",
-    "subscription",
-)
-NOBODY: Final = -1  # as the other account of a line: outside the exchange, or none
 
 metadata = MetaData()
 

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Select, Table, insert, select, text, update
 from sqlalchemy.engine import URL
 
 from engine.types import OPEN, PENDING, SALE_ANNOUNCED, SALE_OPEN, WAITING
-from projections import migrations, schema
+from projections import kinds, migrations, schema
 from projections.candles import INTERVALS, MINUTE_S, opening_ns
 from projections.database import DatabaseError, is_sqlite, writing_engine
 from projections.group_fold import GroupFold, Position, beginning
@@ -42,7 +42,7 @@ from projections.volumes import first_day_kept
 
 _LOCK_KEY: Final = 0x7461_6C6C_7970_726A  # of PostgreSQL's advisory lock: "tallyprj"
 # Statuses in which a transfer or a withdrawal waits for a decision, whatever its kind: PENDING, or APPROVED to be paid.
-_APPROVED_WITHDRAWAL: Final = (schema.WITHDRAWAL, 1)
+_APPROVED_WITHDRAWAL: Final = (kinds.WITHDRAWAL, 1)
 
 
 class AnotherProjectorRuns(DatabaseError):

@@ -16,10 +16,7 @@ from engine.events import (
     WithdrawalChanged,
 )
 from engine.types import APPROVED, CANCELLED_BY_OWNER, EXPIRED, PAID, PENDING, POSTED, REJECTED, VOIDED
-from projections.ledger import Ledger
-from projections.moment import EventsDisagree, Moment
-from projections.rows import TransferRow
-from projections.schema import (
+from projections.kinds import (
     DEPOSIT,
     LINE_DEPOSIT,
     LINE_GROUP_TRANSFER,
@@ -31,6 +28,9 @@ from projections.schema import (
     TRANSFER,
     WITHDRAWAL,
 )
+from projections.ledger import Ledger
+from projections.moment import EventsDisagree, Moment
+from projections.rows import TransferRow
 
 
 class Transfers:

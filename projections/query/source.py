@@ -10,8 +10,9 @@ from sqlalchemy.engine import Connection
 
 from gateway.errors import ApiError, BadRequest, NotFound, UnknownGroup, shown
 from gateway.rendering import Asset, Market, market_of
+from projections.kinds import NOBODY
 from projections.query.asked import Asked
-from projections.schema import NOBODY, accounts, assets, markets, positions
+from projections.schema import accounts, assets, markets, positions
 
 
 class Group(NamedTuple):

@@ -16,11 +16,12 @@ from sqlalchemy.sql.elements import ColumnElement
 from engine.amounts import format_units
 from gateway.errors import ApiError, BadRequest
 from gateway.rendering import timestamp_text
+from projections.kinds import LINE_KIND_NAMES, NOBODY
 from projections.query.export import Row
 from projections.query.source import Group, Source
 from projections.query.streams import Found, Stream
 from projections.query.times import sequences_between
-from projections.schema import LINE_KIND_NAMES, NOBODY, balances, ledger_lines
+from projections.schema import balances, ledger_lines
 
 _KEYS: Final = (ledger_lines.c.sequence, ledger_lines.c.event_index)
 

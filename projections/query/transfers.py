@@ -13,11 +13,12 @@ from engine.amounts import format_units
 from engine.rejects import reason_code
 from engine.types import TRANSFER_STATUS_NAMES, WITHDRAWAL_STATUS_NAMES
 from gateway.rendering import optional_timestamp_text, timestamp_text
+from projections.kinds import NOBODY, TRANSFER_KIND_NAMES, WITHDRAWAL
 from projections.query.export import Row
 from projections.query.source import Group, Source
 from projections.query.streams import Found, Stream
 from projections.query.times import sequences_between
-from projections.schema import NOBODY, TRANSFER_KIND_NAMES, WITHDRAWAL, transfers
+from projections.schema import transfers
 
 _KEYS: Final = (transfers.c.transfer_id,)
 _BY_REFERENCE: Final = "transfers_by_reference"

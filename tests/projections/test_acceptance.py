@@ -9,7 +9,7 @@ import pytest
 from engine.amounts import format_units
 from engine.types import CLOSE_REASON_NAMES, STATUS_NAMES
 from projections.group_fold import GroupFold, beginning
-from projections.schema import LINE_KIND_NAMES
+from projections.kinds import LINE_KIND_NAMES
 from sim.engine_driver import engine_stage
 from sim.scenario import Block, read_blocks
 from tests.projections.fold_harness import Tables, new_tables, write

@@ -19,8 +19,8 @@ from engine.commands import (
 from engine.machine import Machine
 from engine.types import PENDING, POSTED, TRADER, VOIDED, TransferRoute
 from projections.group_fold import GroupFold, beginning
+from projections.kinds import NOBODY, RECEIVED_FROM_GROUP, SENT_TO_GROUP
 from projections.rows import TransferRow
-from projections.schema import NOBODY, RECEIVED_FROM_GROUP, SENT_TO_GROUP
 from tests.projections.fold_harness import Tables, new_tables, write
 from tests.projections.test_group_fold import compare
 

@@ -10,7 +10,7 @@ from engine.machine import Machine
 from engine.order_reports import conditions, report
 from engine.types import NS_PER_S
 from projections.group_fold import GroupFold, beginning
-from projections.schema import DEPOSIT, RECEIVED_FROM_GROUP, TRANSFER, WITHDRAWAL
+from projections.kinds import DEPOSIT, RECEIVED_FROM_GROUP, TRANSFER, WITHDRAWAL
 from tests.engine.workload import START_NS
 from tests.engine.workload_scripts import SCRIPTS
 from tests.engine.workload_special import SPECIAL_LISTING

@@ -10,8 +10,8 @@ import pytest
 from engine.types import NS_PER_DAY, NS_PER_S
 from projections.candles import INTERVALS, opening_ns
 from projections.group_fold import GroupFold, beginning
+from projections.kinds import LINE_DEPOSIT, LINE_GROUP_TRANSFER, LINE_WITHDRAWAL, NOBODY
 from projections.rows import CandleRow, TradeRow
-from projections.schema import LINE_DEPOSIT, LINE_GROUP_TRANSFER, LINE_WITHDRAWAL, NOBODY
 from tests.projections.fold_harness import Exchange, Tables, new_tables, write
 
 MINUTE_NS = 60 * NS_PER_S

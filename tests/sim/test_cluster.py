@@ -21,8 +21,8 @@ from replication.archive import list_segments, read_segment, read_segment_header
 from replication.local_cluster import NODE_IDS
 from replication.replay import print_replay
 from sim.audit import main as audit
-from sim.client import Credentials
 from sim.local_exchange import TALLY, LocalExchange
+from tests.sim.opened_market import open_market
 
 pytestmark = pytest.mark.cluster
 
@@ -44,18 +44,6 @@ def recorded_day() -> Path:
         if (folder / RECORDED_DAY).exists():
             return folder / RECORDED_DAY
     pytest.skip(f"the recorded day {RECORDED_DAY} is not here: set TALLY_TEST_DATA to its folder")
-
-
-def open_market(exchange: LocalExchange) -> Credentials:
-    """A market and one funded trader, ana. Answers her API key."""
-    operator = exchange.operator()
-    operator.create_asset("EUR", 5).expect()
-    operator.create_asset("GLD", 3).expect()
-    operator.create_market("GLD", "EUR", tick="0.01", lot="0.001", maker_fee="0.0010", taker_fee="0.0025").expect()
-    operator.create_account("ana").expect()
-    operator.deposit("ana", "EUR", "10000.00", "dep-1").expect()
-    key = operator.create_key("ana").expect().body
-    return Credentials(key["key_id"], key["secret"])
 
 
 def test_it_stops_cleanly_and_a_second_start_goes_on_where_it_was(tmp_path: Path) -> None:

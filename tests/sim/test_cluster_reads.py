@@ -15,7 +15,7 @@ import pytest
 from sim.client import Client
 from sim.local_exchange import LocalExchange
 from sim.receipt_audit import main as verify_receipt
-from tests.sim.test_cluster import open_market
+from tests.sim.opened_market import open_market
 
 pytestmark = pytest.mark.cluster
 

@@ -13,9 +13,9 @@ from sqlalchemy import select
 from projections import schema
 from projections.database import reading_engine, sqlite_url
 from projections.store import positions_of
-from sim.client import Credentials
 from sim.local_exchange import TALLY, LocalExchange
 from sim.projector import main as projector
+from tests.sim.opened_market import open_market
 
 PATIENCE_S = 20.0
 
@@ -43,17 +43,6 @@ class Tables:
         while not self.file.exists() or client_order_id not in self.orders():
             assert time.monotonic() < deadline_s, f"{client_order_id} did not come"
             time.sleep(0.05)
-
-
-def open_market(exchange: LocalExchange) -> Credentials:
-    operator = exchange.operator()
-    operator.create_asset("EUR", 5).expect()
-    operator.create_asset("GLD", 3).expect()
-    operator.create_market("GLD", "EUR", tick="0.01", lot="0.001", maker_fee="0.0010", taker_fee="0.0025").expect()
-    operator.create_account("ana").expect()
-    operator.deposit("ana", "EUR", "10000.00", "dep-1").expect()
-    key = operator.create_key("ana").expect().body
-    return Credentials(key["key_id"], key["secret"])
 
 
 @pytest.mark.cluster

@@ -10,7 +10,7 @@ from sqlalchemy import Table, select
 from engine.types import MARKET, MARKET_BUDGET, SIDE_NAMES, STATUS_NAMES, TRANSFER_STATUS_NAMES, WITHDRAWAL_STATUS_NAMES
 from gateway.rendering import timestamp_text
 from projections import schema
-from projections.schema import TRANSFER_KIND_NAMES, WITHDRAWAL
+from projections.kinds import TRANSFER_KIND_NAMES, WITHDRAWAL
 from tests.projections.query.history import LIMIT_S, History
 
 Row = Mapping[str, Any]
